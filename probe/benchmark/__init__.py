@@ -1,0 +1,1 @@
+"""Measures this machine: memory bandwidth and real engine runs."""

@@ -1,0 +1,1 @@
+"""Typed rows of catalogs/: models, devices, quantizations, engines, limits."""

@@ -1,0 +1,1 @@
+"""Pure arithmetic: tensors, weights, caches, speed. No clock, no files, no environment."""

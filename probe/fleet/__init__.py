@@ -1,0 +1,1 @@
+"""A folder of reports: who can run what."""

@@ -1,0 +1,1 @@
+"""Reads GGUF, safetensors and config.json headers into ModelSpec, bounds-checked."""

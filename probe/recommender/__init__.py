@@ -1,0 +1,1 @@
+"""From a Machine to answers: what fits, what is best, what to change."""

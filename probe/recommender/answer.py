@@ -1,0 +1,77 @@
+"""The answer to "will this model run here": the Estimate of the contract."""
+
+import enum
+
+import msgspec
+
+from probe.errors import FactValue
+from probe.estimate.breakdown import MemoryBreakdown
+from probe.estimate.speed_figures import SpeedFigures
+
+
+class Verdict(enum.Enum):
+    """DESIGN 3.7; the limits live in catalogs/limits.toml."""
+
+    COMFORTABLE = "comfortable"
+    USABLE = "usable"
+    SLOW = "slow"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+class PlacementKind(enum.Enum):
+    """Which pools hold the model."""
+
+    GPU = "gpu"
+    MULTI_GPU = "multi_gpu"
+    CPU = "cpu"
+    HYBRID = "hybrid"
+    UNIFIED = "unified"
+
+
+class Split(enum.Enum):
+    """How a model is divided among devices."""
+
+    NONE = "none"
+    LAYER = "layer"
+    TENSOR = "tensor"
+    EXPERT_OFFLOAD = "expert_offload"
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the layers go. `gpu_layers` counts as `-ngl` does (output layer included); None off llama.cpp."""
+
+    kind: PlacementKind
+    split: Split = Split.NONE
+    gpu_layers: int | None = None
+    devices: tuple[str, ...] = ()
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact that decided, as data: `code` names the sentence in messages (topic included)."""
+
+    code: str
+    values: dict[str, FactValue] = {}
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """One model, one engine, one quantization, one placement: memory, speed and a verdict with reasons."""
+
+    model_id: str
+    engine: str
+    quantization: str
+    context: int
+    parallel: int
+    kv_type: str
+    placement: Placement
+    file_bytes: int | None
+    memory: MemoryBreakdown
+    speed: SpeedFigures
+    fits: bool | None
+    fits_now: bool | None
+    max_context: int | None
+    verdict: Verdict
+    reasons: tuple[Reason, ...] = ()
+    command: str | None = None
+    alternatives: tuple["Estimate", ...] = ()
+    rule_of_thumb_bytes: int | None = None

@@ -1,0 +1,1 @@
+"""A finished Report as a page; computes nothing."""

@@ -1,0 +1,1 @@
+"""The Report: its type, its schema, reading every released version, writing atomically."""
