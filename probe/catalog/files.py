@@ -1,6 +1,6 @@
 """Where our data lies: beside the package in a checkout, inside it in a wheel."""
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from probe.errors import CatalogError
@@ -8,7 +8,7 @@ from probe.errors import CatalogError
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
-@lru_cache(maxsize=None)
+@cache
 def data_folder(name: str) -> Path:
     """The folder `catalogs` or `reports` of this installation.
 

@@ -12,8 +12,8 @@ unknown. Korean particles that depend on the last letter are written as pairs,
 
 import string
 import sys
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ else:
 LANGUAGES: Final = ("en", "ko")
 _FOLDER: Final = Path(__file__).parent
 _UNKNOWN: Final = {"en": "unknown", "ko": "알 수 없음"}
-_FORMATS: Final = {
+_FORMATS: Final[Mapping[str, Callable[[float], str]]] = {
     "gib": format_gib,
     "gb": format_gb,
     "gbs": format_gb_per_s,
@@ -52,7 +52,7 @@ class _Formatter(string.Formatter):
         return str(super().format_field(value, format_spec))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _topic(topic: str, lang: str) -> Mapping[str, Any]:
     path = _FOLDER / lang / f"{topic}.toml"
     try:
@@ -61,7 +61,7 @@ def _topic(topic: str, lang: str) -> Mapping[str, Any]:
         raise CatalogError("input.messages_damaged", path=str(path)) from error
 
 
-@lru_cache(maxsize=None)
+@cache
 def _template(key: str, lang: str) -> str | None:
     topic, _, rest = key.partition(".")
     node: Any = _topic(topic, lang)
@@ -72,7 +72,7 @@ def _template(key: str, lang: str) -> str | None:
     return node if isinstance(node, str) else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _formatter(lang: str) -> _Formatter:
     return _Formatter(lang)
 

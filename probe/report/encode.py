@@ -1,0 +1,131 @@
+"""From answers to documents, and from documents to UTF-8 JSON."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from probe.catalog.model_spec import ModelSpec
+from probe.estimate.breakdown import DeviceMemory, MemoryBreakdown
+from probe.estimate.speed_figures import SpeedFigures
+from probe.machine import ByteRange
+from probe.messages import t
+from probe.recommender.answer import Estimate, Reason
+from probe.report.documents import (
+    DeviceMemoryDocument,
+    EstimateDocument,
+    MemoryDocument,
+    ModelSummary,
+    SpeedDocument,
+)
+
+
+def to_json(document: object, *, pretty: bool = True) -> bytes:
+    """The document as one UTF-8 JSON text ending in a newline; None becomes null, never absent."""
+    encoded = msgspec.json.encode(document)
+    return (msgspec.json.format(encoded, indent=2) if pretty else encoded) + b"\n"
+
+
+def sentence(reason: Reason, lang: str) -> str:
+    """The sentence of one reason in `lang`."""
+    return t(reason.code, lang, **reason.values)
+
+
+def model_summary(spec: ModelSpec) -> ModelSummary:
+    """Who the model is, as the contract prints it."""
+    return ModelSummary(
+        id=spec.id,
+        alias=spec.alias,
+        name=spec.name,
+        params_total=spec.params_total,
+        params_active=spec.params_active,
+        languages=tuple(language.code for language in spec.languages),
+        license=spec.license,
+    )
+
+
+def _sum_known(devices: Iterable[DeviceMemory], part: Callable[[DeviceMemory], int | None]) -> int | None:
+    """Sum over devices; one unknown part makes the sum unknown."""
+    total = 0
+    for device in devices:
+        size = part(device)
+        if size is None:
+            return None
+        total += size
+    return total
+
+
+def memory_document(memory: MemoryBreakdown, rule_of_thumb_bytes: int | None) -> MemoryDocument:
+    """Per device and summed; sums are computed here and nowhere else."""
+    devices = memory.per_device
+    return MemoryDocument(
+        weights_bytes=_sum_known(devices, lambda d: d.weights_bytes),
+        kv_cache_bytes=_sum_known(devices, lambda d: d.kv_cache_bytes),
+        recurrent_state_bytes=_sum_known(devices, lambda d: d.recurrent_state_bytes),
+        compute_bytes=_sum_known(devices, lambda d: d.compute_bytes),
+        repack_bytes=ByteRange(
+            low=sum(d.repack_bytes.low for d in devices),
+            value=sum(d.repack_bytes.value for d in devices),
+            high=sum(d.repack_bytes.high for d in devices),
+        ),
+        runtime_bytes=_sum_known(devices, lambda d: d.runtime_bytes),
+        total_bytes=memory.total_bytes,
+        per_device=tuple(
+            DeviceMemoryDocument(
+                device=d.device,
+                weights_bytes=d.weights_bytes,
+                kv_cache_bytes=d.kv_cache_bytes,
+                recurrent_state_bytes=d.recurrent_state_bytes,
+                compute_bytes=d.compute_bytes,
+                repack_bytes=d.repack_bytes,
+                runtime_bytes=d.runtime_bytes,
+                total_bytes=d.total_bytes,
+                available_bytes=d.available_bytes,
+                free_bytes=d.free_bytes,
+            )
+            for d in devices
+        ),
+        rule_of_thumb_bytes=rule_of_thumb_bytes,
+    )
+
+
+def speed_document(speed: SpeedFigures) -> SpeedDocument:
+    """The speed figures as the contract prints them."""
+    return SpeedDocument(
+        decode_tokens_per_s=speed.decode_tokens_per_s,
+        aggregate_tokens_per_s=speed.aggregate_tokens_per_s,
+        prefill_tokens_per_s=speed.prefill_tokens_per_s,
+        decode_limit_tokens_per_s=speed.decode_limit_tokens_per_s,
+        time_to_first_token_s=speed.time_to_first_token_s,
+        depth_tokens=speed.depth_tokens,
+        inputs=speed.inputs,
+    )
+
+
+def estimate_document(estimate: Estimate, spec: ModelSpec, lang: str) -> EstimateDocument:
+    """One answer with its sentences in `lang`; alternatives are answers for the same model."""
+    return EstimateDocument(**estimate_fields(estimate, spec, lang))
+
+
+def estimate_fields(estimate: Estimate, spec: ModelSpec, lang: str) -> dict[str, Any]:
+    """The fields every kind of estimate document shares."""
+    return dict(
+        model=model_summary(spec),
+        engine=estimate.engine,
+        quantization=estimate.quantization,
+        context=estimate.context,
+        parallel=estimate.parallel,
+        kv_type=estimate.kv_type,
+        placement=estimate.placement,
+        file_bytes=estimate.file_bytes,
+        memory=memory_document(estimate.memory, estimate.rule_of_thumb_bytes),
+        speed=speed_document(estimate.speed),
+        fits=estimate.fits,
+        fits_now=estimate.fits_now,
+        max_context=estimate.max_context,
+        verdict=estimate.verdict,
+        reasons=tuple(sentence(reason, lang) for reason in estimate.reasons),
+        reason_codes=estimate.reasons,
+        command=estimate.command,
+        alternatives=tuple(estimate_document(other, spec, lang) for other in estimate.alternatives),
+    )
