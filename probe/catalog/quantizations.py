@@ -76,25 +76,25 @@ class RecipeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Case(NamedTuple):
     facts: RecipeFacts
-    index: int
-    count: int
+    position: int
+    among: int
     odd_rows: bool
     stacked: bool
 
 
 def _more_bits(case: _Case) -> bool:
-    eighth, from_eighth = case.count // 8, case.index - case.count // 8
+    eighth, from_eighth = case.among // 8, case.position - case.among // 8
     remainder = abs(from_eighth) % 3 * (1 if from_eighth >= 0 else -1)  # as in C, negative below zero
-    return case.index < eighth or case.index >= 7 * case.count // 8 or remainder == 2
+    return case.position < eighth or case.position >= 7 * case.among // 8 or remainder == 2
 
 
 _CONDITIONS: Final[dict[str, Callable[[_Case], bool]]] = {
     "more_bits": _more_bits,
-    "first_2": lambda case: case.index < 2,
-    "first_4": lambda case: case.index < 4,
-    "first_eighth": lambda case: case.index < case.count // 8,
-    "first_sixteenth": lambda case: case.index < case.count // 16,
-    "middle": lambda case: case.count // 8 <= case.index < 7 * case.count // 8,
+    "first_2": lambda case: case.position < 2,
+    "first_4": lambda case: case.position < 4,
+    "first_eighth": lambda case: case.position < case.among // 8,
+    "first_sixteenth": lambda case: case.position < case.among // 16,
+    "middle": lambda case: case.among // 8 <= case.position < 7 * case.among // 8,
     "gqa_4": lambda case: case.facts.heads_per_kv_head >= 4,
     "experts_4": lambda case: case.facts.experts >= 4,
     "experts_8": lambda case: case.facts.experts == 8,
