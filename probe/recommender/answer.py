@@ -10,7 +10,7 @@ from probe.estimate.speed_figures import SpeedFigures
 
 
 class Verdict(enum.Enum):
-    """DESIGN 3.7; the limits live in catalogs/limits.toml."""
+    """What a person may expect; the limits live in catalogs/limits.toml."""
 
     COMFORTABLE = "comfortable"
     USABLE = "usable"

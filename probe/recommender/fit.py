@@ -1,0 +1,369 @@
+"""The one estimator: model x engine x quantization on a machine -> Estimate.
+
+Every page, the size map, the ranking, `check` and `plan` come through here, so a
+figure cannot appear with two values.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from probe.catalog.limits import limits
+from probe.catalog.model_spec import ModelSpec
+from probe.engines import llama_cpp
+from probe.engines.request import LayerSplit, Request
+from probe.estimate.breakdown import MemoryBreakdown
+from probe.estimate.not_modeled import NotModeledError
+from probe.estimate.speed import estimate_speed
+from probe.estimate.speed_figures import SpeedFigures
+from probe.estimate.weight_bytes import WeightBytes
+from probe.estimate.weights import gguf_weights
+from probe.machine import Machine
+from probe.recommender.answer import Estimate, Placement, PlacementKind, Reason, Split, Verdict
+from probe.recommender.options import Options
+from probe.recommender.placements import (
+    Tried,
+    attempt,
+    compute_groups,
+    offloaded,
+    on_cpu,
+    whole_on_gpus,
+    with_capacities,
+)
+from probe.recommender.pools import Pools, machine_pools
+from probe.recommender.speed_devices import speed_devices
+from probe.recommender.verdict import Fit, judge
+
+_BITS_OF = {"F32": 32, "F16": 16, "BF16": 16, "Q8_0": 8, "MXFP4": 4}
+ENGINE = "llama.cpp"
+
+
+class Estimator:
+    """Answers for one machine and one set of options; keeps the pools."""
+
+    def __init__(self, machine: Machine, options: Options) -> None:
+        self.machine = machine
+        self.options = options
+        self.pools: Pools = machine_pools(machine, options.reserve_bytes)
+        self.rules = limits()
+
+    def request(self, *, backend: str) -> Request:
+        """What is asked of the engine, with its own defaults where nothing was asked."""
+        asked = self.options
+        default = Request()
+        kv_type = asked.kv_type or default.kv_type_k
+        return Request(
+            context=asked.context,
+            parallel=asked.parallel,
+            kv_type_k=kv_type,
+            kv_type_v=kv_type,
+            ubatch=asked.ubatch or default.ubatch,
+            flash_attention=asked.flash_attention,
+            kv_unified=asked.kv_unified,
+        )
+
+    def estimate(self, spec: ModelSpec, quantization: str, *, full: bool = True) -> Estimate:
+        """The best placement of `spec` in `quantization` with llama.cpp.
+
+        Args:
+            full: also search the longest context and write the command (slower); pages
+                of many models ask for the verdict only.
+        """
+        try:
+            weights = gguf_weights(spec, quantization)
+        except NotModeledError as error:
+            return self._unanswered(
+                spec, quantization, Reason(code="verdict.weights_unknown", values={"detail": str(error)})
+            )
+        refused = llama_cpp.rejections(spec, quantization, self.request(backend="cpu"))
+        if refused:
+            return self._refused(spec, quantization, weights, refused)
+        tried, alternatives = self._place(spec, weights)
+        return self._finish(spec, weights, tried, alternatives, full=full)
+
+    def _lay_out(self, spec: ModelSpec, weights: WeightBytes, split: LayerSplit) -> MemoryBreakdown:
+        backend = self._backend(split)
+        return llama_cpp.lay_out(spec, weights, self.request(backend=backend), split, backend=backend)
+
+    def _backend(self, split: LayerSplit) -> str:
+        return self.pools.by_device(split.shares[0][0]).backend if split.shares else "cpu"
+
+    def _tries(self, spec: ModelSpec, weights: WeightBytes) -> Iterator[Tried]:
+        layers = len(weights.layers)
+
+        def lay_out(split: LayerSplit) -> MemoryBreakdown:
+            return self._lay_out(spec, weights, split)
+
+        yield from whole_on_gpus(self.pools, lay_out, layers)
+        yield from self._coherent(spec, weights)
+        has_experts = any(weights.layer_experts)
+        hybrids = list(offloaded(self.pools, lay_out, layers, has_experts=has_experts))
+        yield from hybrids
+        yield on_cpu(self.pools, lay_out, layers)
+
+    def _place(self, spec: ModelSpec, weights: WeightBytes) -> tuple[Tried, tuple[Tried, ...]]:
+        """The first placement that fits; what was better placed but did not fit stands beside it."""
+        unknown: Tried | None = None
+        failed: list[Tried] = []
+        for tried in self._tries(spec, weights):
+            if tried.fit.fits:
+                plain = [
+                    other
+                    for other in failed
+                    if tried.placement.kind is PlacementKind.UNIFIED and self.pools.coherent is not None
+                ]
+                return tried, tuple(plain[:1])
+            if tried.fit.fits is None:
+                unknown = unknown or tried
+            else:
+                failed.append(tried)
+        if unknown is not None:
+            return unknown, ()
+        return self._least_short(failed), ()
+
+    def _least_short(self, failed: list[Tried]) -> Tried:
+        """Of the placements that do not fit, the one whose reason helps most: on the biggest pool."""
+
+        def room(tried: Tried) -> int:
+            devices = tried.memory.per_device
+            return sum(device.available_bytes or 0 for device in devices if device.total_bytes)
+
+        gpus = [tried for tried in failed if tried.placement.kind is not PlacementKind.CPU]
+        chosen = max(gpus or failed, key=room)
+        if gpus and self.pools.cpu.capacity_bytes is None:
+            reasons = (*chosen.fit.reasons, Reason(code="verdict.ram_unknown"))
+            return msgspec.structs.replace(chosen, fit=msgspec.structs.replace(chosen.fit, reasons=reasons))
+        if gpus:
+            return self._with_ram_reason(chosen, failed)
+        return chosen
+
+    def _with_ram_reason(self, chosen: Tried, failed: list[Tried]) -> Tried:
+        cpu_only = next((tried for tried in failed if tried.placement.kind is PlacementKind.CPU), None)
+        if cpu_only is None:
+            return chosen
+        total = cpu_only.memory.total_bytes
+        combined = (self.pools.cpu.capacity_bytes or 0) + sum(
+            pool.capacity_bytes or 0 for pool in self.pools.gpus if not pool.in_ram
+        )
+        reason = Reason(
+            code="verdict.combined_short", values={"need_bytes": total, "capacity_bytes": combined}
+        )
+        if any(pool.in_ram for pool in self.pools.gpus):
+            return chosen
+        fit = msgspec.structs.replace(chosen.fit, reasons=(*chosen.fit.reasons, reason))
+        return msgspec.structs.replace(chosen, fit=fit)
+
+    def _coherent(self, spec: ModelSpec, weights: WeightBytes) -> Iterator[Tried]:
+        """GH200, GB200: all on the GPU, what exceeds HBM stays in CPU memory and is read over C2C."""
+        if self.pools.coherent is None or self.pools.cpu.capacity_bytes is None:
+            return
+        pool = compute_groups(self.pools)[0][0]
+        if pool.capacity_bytes is None:
+            return
+        layers = len(weights.layers)
+        split = LayerSplit(gpu_layers=layers + 1, shares=((pool.device, 1.0),))
+        tried = attempt(split, lambda s: self._lay_out(spec, weights, s), self.pools, layers)
+        if tried.fit.fits is not False:
+            return
+        gpu = next(device for device in tried.memory.per_device if device.device == pool.device)
+        spill = (gpu.total_bytes or 0) - pool.capacity_bytes
+        if spill <= 0 or spill > gpu.weights_bytes:
+            return
+        moved = []
+        for device in tried.memory.per_device:
+            if device.device == pool.device:
+                moved.append(msgspec.structs.replace(device, weights_bytes=device.weights_bytes - spill))
+            elif device.device == "cpu":
+                moved.append(msgspec.structs.replace(device, weights_bytes=device.weights_bytes + spill))
+        memory = with_capacities(MemoryBreakdown(per_device=tuple(moved)), self.pools)
+        cpu = next(device for device in memory.per_device if device.device == "cpu")
+        ram = self.pools.cpu.capacity_bytes
+        need = cpu.total_bytes or 0
+        if need > ram:
+            reason = Reason(
+                code="verdict.ram_short", values={"need_bytes": need, "capacity_bytes": ram, "device": "cpu"}
+            )
+            fit = Fit(fits=False, fits_now=False, reasons=(reason,))
+        else:
+            fit = Fit(
+                fits=True,
+                left_bytes=ram - need,
+                pool_bytes=ram + pool.capacity_bytes,
+                reasons=(Reason(code="verdict.coherent", values={"spill_bytes": spill}),),
+            )
+        yield Tried(
+            split=split,
+            placement=Placement(
+                kind=PlacementKind.UNIFIED, gpu_layers=layers + 1, devices=(pool.device, "cpu")
+            ),
+            memory=memory,
+            fit=fit,
+        )
+
+    def _speed(self, spec: ModelSpec, weights: WeightBytes, tried: Tried) -> SpeedFigures:
+        request = self.request(backend=self._backend(tried.split))
+        devices = speed_devices(
+            spec, weights, tried, self.machine, self.pools, context=request.context, parallel=request.parallel
+        )
+        return estimate_speed(
+            spec,
+            weights,
+            devices,
+            split=tried.placement.split.value,
+            context=request.context,
+            parallel=request.parallel,
+        )
+
+    def _finish(
+        self,
+        spec: ModelSpec,
+        weights: WeightBytes,
+        tried: Tried,
+        alternatives: tuple[Tried, ...],
+        *,
+        full: bool,
+    ) -> Estimate:
+        asked = self.options
+        speed = self._speed(spec, weights, tried)
+        longest = self._longest_context(spec, weights, tried) if full and tried.fit.fits else None
+        if longest is None and tried.fit.fits:
+            longest = max(asked.context, 0) if not full else None
+        verdict, reasons = judge(
+            tried.fit,
+            speed,
+            kind=tried.placement.kind,
+            max_context=longest,
+            generates=generates_text(spec),
+            rules=self.rules,
+        )
+        if spec.max_context is not None and asked.context > spec.max_context:
+            reasons = (
+                *reasons,
+                Reason(
+                    code="verdict.above_trained_context",
+                    values={"context": asked.context, "trained": spec.max_context},
+                ),
+            )
+        return Estimate(
+            model_id=spec.id,
+            engine=ENGINE,
+            quantization=weights.quantization,
+            context=asked.context,
+            parallel=asked.parallel,
+            kv_type=self.request(backend="cpu").kv_type_k,
+            placement=tried.placement,
+            file_bytes=weights.file_bytes,
+            memory=tried.memory,
+            speed=speed,
+            fits=tried.fit.fits,
+            fits_now=tried.fit.fits_now,
+            max_context=longest if full else None,
+            verdict=verdict,
+            reasons=reasons,
+            command=self._command(spec, weights, tried) if full and tried.fit.fits else None,
+            alternatives=tuple(
+                self._finish(spec, weights, other, (), full=False) for other in alternatives if full
+            ),
+            rule_of_thumb_bytes=rule_of_thumb_bytes(spec, weights.quantization),
+        )
+
+    def _longest_context(self, spec: ModelSpec, weights: WeightBytes, tried: Tried) -> int | None:
+        """The longest context a conversation may have in this placement, not above the trained length."""
+        ceiling = spec.max_context or 1_048_576
+        request = self.request(backend=self._backend(tried.split))
+        backend = self._backend(tried.split)
+
+        def fits(context: int) -> bool:
+            asked = msgspec.structs.replace(request, context=context)
+            memory = llama_cpp.lay_out(spec, weights, asked, tried.split, backend=backend)
+            again = attempt(tried.split, lambda _split: memory, self.pools, len(weights.layers))
+            if again.fit.fits or tried.placement.kind is not PlacementKind.UNIFIED:
+                return again.fit.fits is True
+            total, room = memory.total_bytes, self._coherent_room()
+            return total is not None and room is not None and total <= room
+
+        if fits(ceiling):
+            return ceiling
+        low, high = 0, ceiling // 256
+        while low < high:
+            middle = (low + high + 1) // 2
+            if fits(middle * 256):
+                low = middle
+            else:
+                high = middle - 1
+        return low * 256
+
+    def _coherent_room(self) -> int | None:
+        if self.pools.coherent is None or self.pools.cpu.capacity_bytes is None:
+            return None
+        return self.pools.cpu.capacity_bytes + sum(pool.capacity_bytes or 0 for pool in self.pools.gpus[:1])
+
+    def _command(self, spec: ModelSpec, weights: WeightBytes, tried: Tried) -> str:
+        backend = self._backend(tried.split)
+        line = llama_cpp.command(
+            spec, weights.quantization, self.request(backend=backend), tried.split, backend=backend
+        )
+        managed = tried.placement.kind is PlacementKind.UNIFIED and "cpu" in tried.placement.devices
+        return f"GGML_CUDA_ENABLE_UNIFIED_MEMORY=1 {line}" if managed else line
+
+    def _unanswered(self, spec: ModelSpec, quantization: str, reason: Reason) -> Estimate:
+        return self._blank(spec, quantization, (reason,), fits=None, verdict=Verdict.UNKNOWN, file_bytes=None)
+
+    def _refused(
+        self, spec: ModelSpec, quantization: str, weights: WeightBytes, reasons: tuple[Reason, ...]
+    ) -> Estimate:
+        return self._blank(
+            spec, quantization, reasons, fits=False, verdict=Verdict.NO, file_bytes=weights.file_bytes
+        )
+
+    def _blank(
+        self,
+        spec: ModelSpec,
+        quantization: str,
+        reasons: tuple[Reason, ...],
+        *,
+        fits: bool | None,
+        verdict: Verdict,
+        file_bytes: int | None,
+    ) -> Estimate:
+        return Estimate(
+            model_id=spec.id,
+            engine=ENGINE,
+            quantization=quantization,
+            context=self.options.context,
+            parallel=self.options.parallel,
+            kv_type=self.request(backend="cpu").kv_type_k,
+            placement=Placement(kind=PlacementKind.CPU, split=Split.NONE, devices=("cpu",)),
+            file_bytes=file_bytes,
+            memory=MemoryBreakdown(per_device=()),
+            speed=SpeedFigures(),
+            fits=fits,
+            fits_now=fits,
+            max_context=None,
+            verdict=verdict,
+            reasons=reasons,
+            rule_of_thumb_bytes=rule_of_thumb_bytes(spec, quantization),
+        )
+
+
+def generates_text(spec: ModelSpec) -> bool:
+    """False for embedding models and rerankers."""
+    return spec.modality not in {"embedding", "reranker"}
+
+
+def rule_of_thumb_bytes(spec: ModelSpec, quantization: str) -> int | None:
+    """Parameters x bytes of the nominal width x the safety factor: the rule shown beside the exact figure (SEEDS)."""
+    params = spec.params_text or spec.params_total
+    bits = nominal_bits(quantization)
+    if params is None or bits is None:
+        return None
+    return round(params * bits / 8 * limits().rule_of_thumb.safety_factor)
+
+
+def nominal_bits(quantization: str) -> int | None:
+    """The width in a quantization's name: Q4_K_M 4, IQ3_XS 3, F16 16."""
+    known = _BITS_OF.get(quantization)
+    if known is not None:
+        return known
+    digits = "".join(character for character in quantization.split("_", maxsplit=1)[0] if character.isdigit())
+    return int(digits) if digits else None

@@ -1,0 +1,142 @@
+"""From a placement to what the speed model needs of each device."""
+
+from probe.catalog.model_spec import ModelSpec
+from probe.engines.llama_cpp_split import plan_layers
+from probe.estimate.speed_device import SpeedDevice
+from probe.estimate.weight_bytes import WeightBytes
+from probe.machine import Machine
+from probe.recommender.placements import Tried
+from probe.recommender.pools import Pool, Pools
+
+
+def _active_expert_share(spec: ModelSpec) -> float:
+    shapes = spec.dimensions
+    if shapes is None or not shapes.num_experts or not shapes.experts_per_token:
+        return 1.0
+    return shapes.experts_per_token / shapes.num_experts
+
+
+def _speed_device(
+    pool: Pool, machine: Machine, *, active: int, kv: int, layers: int, link: float | None
+) -> SpeedDevice:
+    device = pool.accelerator
+    if device is None:
+        cpu = machine.cpu
+        return SpeedDevice(
+            device="cpu",
+            vendor=cpu.vendor or "other",
+            backend="cpu",
+            name=cpu.brand,
+            architecture=cpu.generation,
+            bandwidth=machine.memory.bandwidth_bytes_per_s,
+            usable_cores=cpu.usable_cores,
+            isa=cpu.isa,
+            laptop=cpu.laptop,
+            active_weight_bytes=active,
+            kv_bytes=kv,
+            layers=layers,
+        )
+    return SpeedDevice(
+        device=pool.device,
+        vendor=device.vendor,
+        backend=pool.backend,
+        name=device.catalog_name or device.name,
+        architecture=device.architecture,
+        compute_capability=device.compute_capability,
+        bandwidth=device.bandwidth_bytes_per_s,
+        compute=device.compute,
+        unified=pool.in_ram,
+        laptop=device.laptop,
+        active_weight_bytes=active,
+        kv_bytes=kv,
+        layers=layers,
+        link_bytes_per_s=link,
+    )
+
+
+def speed_devices(
+    spec: ModelSpec,
+    weights: WeightBytes,
+    tried: Tried,
+    machine: Machine,
+    pools: Pools,
+    *,
+    context: int,
+    parallel: int,
+) -> tuple[SpeedDevice, ...]:
+    """One entry per device that computes, with the bytes one token reads there.
+
+    The cache is read as far as it is filled: depth / context of one conversation's share.
+    """
+    depth = min(2048, context // 2)
+    filled = depth / context / parallel if context and parallel else 0.0
+    plan = plan_layers(weights, tried.split)
+    where = plan.device_of_layer
+    share = _active_expert_share(spec)
+    active: dict[str, float] = {}
+    layers: dict[str, int] = {}
+    for index, (active_bytes, expert_bytes) in enumerate(
+        zip(weights.layer_active, weights.layer_experts, strict=True)
+    ):
+        device = where[index]
+        experts = expert_bytes * share
+        if index < tried.split.cpu_expert_layers and device != "cpu":
+            active["cpu"] = active.get("cpu", 0.0) + experts
+            active[device] = active.get(device, 0.0) + active_bytes - experts
+        else:
+            active[device] = active.get(device, 0.0) + active_bytes
+        layers[device] = layers.get(device, 0) + 1
+    head = weights.output_bytes + (weights.token_embedding_bytes if weights.output_is_tied else 0)
+    active[plan.output_device] = active.get(plan.output_device, 0.0) + head
+    spilled = _spilled_bytes(weights, tried, pools)
+    found = []
+    for pool in (*pools.gpus, pools.cpu):
+        if pool.device not in active and not (pool.device == "cpu" and spilled):
+            continue
+        memory = next((d for d in tried.memory.per_device if d.device == pool.device), None)
+        kv = round((memory.kv_cache_bytes or 0) * filled) if memory else 0
+        own = active.get(pool.device, 0.0)
+        link = None
+        if spilled and pool.device != "cpu" and pools.coherent is not None:
+            link = pools.coherent.bytes_per_s
+            loaded = weights.loaded_bytes or 1
+            found.append(
+                _speed_device(
+                    pool,
+                    machine,
+                    active=round(own * (1 - spilled / loaded)),
+                    kv=kv,
+                    layers=layers[pool.device],
+                    link=None,
+                )
+            )
+            found.append(
+                SpeedDevice(
+                    device="c2c",
+                    vendor=pool.accelerator.vendor if pool.accelerator else "nvidia",
+                    backend=pool.backend,
+                    name="NVLink-C2C",
+                    link_bytes_per_s=link,
+                    bandwidth=machine.memory.bandwidth_bytes_per_s,
+                    active_weight_bytes=round(own * spilled / loaded),
+                )
+            )
+            continue
+        if pool.device == "cpu" and spilled and pool.device not in active:
+            continue
+        found.append(
+            _speed_device(
+                pool, machine, active=round(own), kv=kv, layers=layers.get(pool.device, 0), link=link
+            )
+        )
+    return tuple(found)
+
+
+def _spilled_bytes(weights: WeightBytes, tried: Tried, pools: Pools) -> int:
+    """Weights of a coherent placement that lie in CPU memory but are computed on by the GPU."""
+    if pools.coherent is None or tried.placement.devices[-1] != "cpu" or tried.split.gpu_layers == 0:
+        return 0
+    cpu = next((device for device in tried.memory.per_device if device.device == "cpu"), None)
+    if cpu is None or tried.placement.kind.value != "unified":
+        return 0
+    return max(0, cpu.weights_bytes - weights.token_embedding_bytes - weights.per_layer_embedding_bytes)
