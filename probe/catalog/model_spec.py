@@ -157,6 +157,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     file_quantization: str | None = None
     stored_tensors: tuple[StoredTensor, ...] | None = None
     file_bytes: int | None = None
+    gguf_metadata: dict[str, object] | None = None  # a GGUF's own scalars and per-layer arrays
     hf_config: dict[str, object] | None = None  # raw config.json, for engines whose rules read its very keys
     origin: str = "catalog"  # catalog, gguf, safetensors, config, online
     source: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     ubatch: int = 512
     flash_attention: bool | None = None  # None: the engine's own choice
     kv_unified: bool = False
+    swa_full: bool = False  # llama.cpp: windows get the full cache
 
 
 class LayerSplit(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,47 @@
+"""The llama-server command that sets exactly what was computed."""
+
+from probe.engines.llama_cpp import LOGICAL_BATCH
+from probe.engines.request import LayerSplit, Request
+
+
+def command(
+    model: str,
+    request: Request,
+    split: LayerSplit,
+    *,
+    program: str = "llama-server",
+) -> str:
+    """One line to start llama.cpp with this request and placement.
+
+    Args:
+        model: what stands after `-m` (a file) or, with a `/` and no `.gguf`, after `-hf`.
+    """
+    flag = "-hf" if "/" in model and not model.endswith(".gguf") else "-m"
+    parts = [program, flag, _quoted(model), "-c", str(request.context * request.parallel)]
+    parts += ["-np", str(request.parallel)]
+    if request.kv_unified:
+        parts.append("--kv-unified")
+    parts += ["-ngl", str(split.gpu_layers)]
+    if len(split.shares) > 1 and split.gpu_layers:
+        parts += ["-sm", "layer", "-ts", ",".join(_number(share) for _, share in split.shares)]
+    if split.cpu_expert_layers:
+        parts += ["--n-cpu-moe", str(split.cpu_expert_layers)]
+    if request.flash_attention is not None:
+        parts += ["-fa", "on" if request.flash_attention else "off"]
+    if request.kv_type_k != "f16":
+        parts += ["-ctk", request.kv_type_k]
+    if request.kv_type_v != "f16":
+        parts += ["-ctv", request.kv_type_v]
+    if request.ubatch != 512:
+        if request.ubatch > LOGICAL_BATCH:
+            parts += ["-b", str(request.ubatch)]
+        parts += ["-ub", str(request.ubatch)]
+    return " ".join(parts)
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if " " in text else text
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
