@@ -352,7 +352,7 @@ def generates_text(spec: ModelSpec) -> bool:
 
 
 def rule_of_thumb_bytes(spec: ModelSpec, quantization: str) -> int | None:
-    """Parameters x bytes of the nominal width x the safety factor: the rule shown beside the exact figure (SEEDS)."""
+    """Parameters x bytes of the nominal width x the safety factor: shown beside the exact figure."""
     params = spec.params_text or spec.params_total
     bits = nominal_bits(quantization)
     if params is None or bits is None:
