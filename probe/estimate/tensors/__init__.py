@@ -2,11 +2,13 @@
 
 from probe.estimate.tensors.layout import (
     ModelLayout,
+    all_elements,
     model_layout,
     model_tensors,
     parameter_count,
     prediction_count,
 )
+from probe.estimate.tensors.optional import fitted_to_count
 from probe.estimate.tensors.shape import Parts, Role, TensorPart, TensorShape
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "Role",
     "TensorPart",
     "TensorShape",
+    "all_elements",
+    "fitted_to_count",
     "model_layout",
     "model_tensors",
     "parameter_count",

@@ -172,5 +172,14 @@ def prediction_count(spec: ModelSpec) -> int:
     return sum(_elements(parts) for parts in model_layout(spec).prediction)
 
 
+def all_elements(layout: ModelLayout, *, prediction: bool = True) -> int:
+    """Weights of a whole file, rotary tables included; `prediction`: with its prediction blocks."""
+    sums = [sum(part.elements for part in parts) for parts in layout.templates]
+    count = sum(part.elements for part in layout.outside) + sum(sums[index] for index in layout.layers)
+    if prediction:
+        count += sum(part.elements for parts in layout.prediction for part in parts)
+    return count
+
+
 def _elements(parts: Parts) -> int:
     return sum(part.elements for part in parts if part.role is not Role.ROPE)

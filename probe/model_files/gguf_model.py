@@ -1,0 +1,412 @@
+"""From GGUF metadata to a ModelSpec: llama.cpp's keys become config.json's names.
+
+The keys are those of LLM_KV_NAMES in src/llama-arch.cpp of llama.cpp b11434; what a
+missing key means is what load_hparams and src/models/<architecture>.cpp make of it.
+Nonsense (a size below zero or beyond any model) makes the shapes unknown, never an
+error: the file's own tensors still say what it weighs.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from probe.catalog.model_spec import Dimensions, ModelSpec, StoredTensor
+
+MAX_LAYERS: Final = 512  # LLAMA_MAX_LAYERS, src/llama-hparams.h
+_MAX_SIZE: Final = 2**31
+_LATENT: Final = frozenset({"deepseek2", "deepseek32", "glm-dsa", "mistral4", "kimi-linear"})
+# A window every layer but each n-th; load_swa_pattern in src/models/<architecture>.cpp.
+_SLIDING_PERIOD: Final = {
+    "gemma2": 2, "gpt-oss": 2, "afmoe": 4, "cohere2": 4, "exaone-moe": 4, "olmo2": 4, "gemma3n": 5,
+    "gemma3": 6, "gemma-embedding": 6,
+}  # fmt: skip
+_BIASED_QUERIES: Final = frozenset({"qwen2", "qwen2vl", "qwen2moe", "seed_oss", "glm4moe", "glm4"})
+_UNGATED: Final = frozenset(
+    {"falcon", "starcoder2", "phi2", "nemotron", "nemotron_h", "nemotron_h_moe", "arcee", "apertus", "bert"}
+)
+_STATE_KEPT_BY_ZERO_HEADS: Final = {
+    "jamba": "M", "granitehybrid": "M", "lfm2": "C", "lfm2moe": "C", "kimi-linear": "L",
+}  # fmt: skip
+_FULL_EVERY: Final = {"qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "minimax-01": 8}
+_SIGMOID: Final = 2  # llama_expert_gating_func_type, src/llama-hparams.h
+
+
+class _ShapesUnknownError(Exception):
+    """A size is missing or impossible."""
+
+
+class _Metadata:
+    """Typed, bounded look-ups under `<architecture>.`."""
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        name = values.get("general.architecture")
+        self.values = values
+        self.architecture = name if isinstance(name, str) and name else None
+
+    def get(self, key: str) -> object:
+        return self.values.get(f"{self.architecture}.{key}")
+
+    def number(self, key: str) -> int | None:
+        """A size; of a list its first entry that is not zero. None when missing."""
+        value = self.get(key)
+        if isinstance(value, (list, tuple)):
+            value = next((entry for entry in value if entry), 0)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise _ShapesUnknownError
+        if not 0 <= value < _MAX_SIZE:
+            raise _ShapesUnknownError
+        return int(value)
+
+    def need(self, key: str) -> int:
+        value = self.number(key)
+        if not value:
+            raise _ShapesUnknownError
+        return value
+
+    def per_layer(self, key: str, layers: int) -> tuple[int, ...] | None:
+        """A list with an entry a layer; None when the key is missing or one number for all."""
+        value = self.get(key)
+        if not isinstance(value, (list, tuple)):
+            return None
+        entries = tuple(value[:layers])
+        if len(entries) < layers:
+            raise _ShapesUnknownError
+        numbers = tuple(int(entry) for entry in entries if isinstance(entry, (bool, int, float)))
+        if len(numbers) < layers or not all(0 <= number < _MAX_SIZE for number in numbers):
+            raise _ShapesUnknownError
+        return numbers
+
+
+def model_from_metadata(
+    metadata: Mapping[str, object],
+    *,
+    name: str,
+    tensors: tuple[StoredTensor, ...] | None = None,
+    file_bytes: int | None = None,
+    file_quantization: str | None = None,
+) -> ModelSpec:
+    """The model that a GGUF header describes.
+
+    Args:
+        metadata: scalars and per-layer arrays by their full keys; vocabularies may be missing.
+        name: for the spec's id, e.g. the file's name.
+        tensors: all tensors of the file; they decide what the metadata leaves open (a tied
+            head, biases). Without them the architecture's usual form is assumed.
+    """
+    m = _Metadata(metadata)
+    try:
+        dimensions = _dimensions(m, {tensor.name: tensor for tensor in tensors or ()})
+        context = m.number("context_length") or None
+        blocks = m.number("nextn_predict_layers") or 0
+    except _ShapesUnknownError:
+        dimensions, context, blocks = None, None, 0
+    title = metadata.get("general.name")
+    title = title if isinstance(title, str) and title else name
+    total, ahead = _counts(tensors, dimensions) if tensors is not None else (None, None)
+    return ModelSpec(
+        id=name,
+        name=title,
+        architecture=m.architecture,
+        params_total=None if total is None else total + (ahead or 0),
+        params_text=total,
+        params_mtp=ahead if blocks else None,
+        dimensions=dimensions,
+        max_context=context,
+        file_quantization=file_quantization,
+        stored_tensors=tensors,
+        file_bytes=file_bytes,
+        gguf_metadata=dict(metadata),
+        origin="gguf",
+    )
+
+
+def _counts(tensors: tuple[StoredTensor, ...], d: Dimensions | None) -> tuple[int, int]:
+    """Weights of the text model and of its prediction blocks, rotary tables left out."""
+    text = ahead = 0
+    for tensor in tensors:
+        if tensor.name.startswith(("rope_freqs", "rope_factors")):
+            continue
+        count = 1
+        for size in tensor.shape:
+            count *= size
+        layer = _layer_of(tensor.name)
+        if d is not None and layer is not None and layer >= d.num_hidden_layers:
+            ahead += count
+        else:
+            text += count
+    return text, ahead
+
+
+def _layer_of(name: str) -> int | None:
+    head, _, rest = name.partition(".")
+    number, _, _ = rest.partition(".")
+    return int(number) if head == "blk" and number.isdecimal() and len(number) < 6 else None
+
+
+def _dimensions(m: _Metadata, tensors: Mapping[str, StoredTensor]) -> Dimensions | None:
+    if m.architecture is None:
+        return None
+    arch, hidden, in_file = m.architecture, m.need("embedding_length"), m.need("block_count")
+    ahead = m.number("nextn_predict_layers") or 0
+    layers = in_file - ahead
+    if not 0 < layers <= MAX_LAYERS or in_file > MAX_LAYERS:
+        raise _ShapesUnknownError
+    heads = m.number("attention.head_count") or 0
+    kv_heads = m.number("attention.head_count_kv")
+    kv_heads = heads if kv_heads is None else kv_heads
+    key = m.number("attention.key_length") or (hidden // heads if heads else 0)
+    value = m.number("attention.value_length") or key
+    key_sliding = m.number("attention.key_length_swa")
+    rope = m.number("rope.dimension_count")
+    vocabulary = _vocabulary(m, tensors)
+    per_layer_kv = m.per_layer("attention.head_count_kv", layers)
+    per_layer_ff = m.per_layer("feed_forward_length", layers)
+    pattern = _pattern(m, arch, layers, per_layer_kv, per_layer_ff)
+    latent = m.number("attention.kv_lora_rank")
+    mla_key, mla_value = m.number("attention.key_length_mla"), m.number("attention.value_length_mla")
+    window = m.number("attention.sliding_window")
+    experts = m.number("expert_count") or None
+    nope = None
+    if latent is not None:
+        nope = (mla_key or key) - (rope or 0)
+        value, kv_heads = mla_value or value, heads
+    linear = arch in ("qwen3next", "qwen35", "qwen35moe")
+    kda = m.number("kda.head_dim")
+    has_groups = arch not in ("mamba", "jamba")
+    return Dimensions(
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        vocab_size=vocabulary,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        head_dim=key_sliding or ((mla_key or key) if latent is not None else key),
+        v_head_dim=value if latent is not None or value != key else None,
+        intermediate_size=m.number("feed_forward_length") or 0,
+        mlp_gated=arch not in _UNGATED,
+        tie_word_embeddings="output.weight" not in tensors if tensors else _usually_tied(arch),
+        layer_pattern=pattern,
+        layer_kv_heads=per_layer_kv if _heads_differ(per_layer_kv, pattern) else None,
+        layer_intermediate_sizes=per_layer_ff if per_layer_ff and len(set(per_layer_ff)) > 1 else None,
+        sliding_window=None if arch == "llama4" else window or None,
+        attention_chunk_size=(m.number("attention.chunk_size") or window) if arch == "llama4" else None,
+        attention_bias=_bias(arch, tensors),
+        qk_norm=_norm_of_queries(tensors, arch),
+        attn_output_gate=linear,
+        attention_sinks=arch in ("gpt-oss", "deepseek4"),
+        attention_k_eq_v=_keys_are_values(tensors, pattern) if arch == "gemma4" else False,
+        global_head_dim=key if key_sliding is not None else None,
+        num_kv_shared_layers=m.number("attention.shared_kv_layers") or None,
+        kv_lora_rank=latent,
+        q_lora_rank=m.number("attention.q_lora_rank") or None,
+        qk_rope_head_dim=rope if latent is not None or arch == "deepseek4" else None,
+        qk_nope_head_dim=nope,
+        index_n_heads=m.number("attention.indexer.head_count") or None,
+        index_head_dim=m.number("attention.indexer.key_length") or None,
+        index_topk=m.number("attention.indexer.top_k") or None,
+        compress_ratios=m.per_layer("attention.compress_ratios", layers),
+        num_experts=experts,
+        experts_per_token=m.number("expert_used_count") if experts else None,
+        moe_intermediate_size=m.number("expert_feed_forward_length") or None,
+        n_shared_experts=m.number("expert_shared_count") or None,
+        shared_expert_intermediate_size=_shared_width(m, arch),
+        first_k_dense=m.number("leading_dense_block_count") or None,
+        moe_layer_step=m.number("interleave_moe_layer_step") or None,
+        moe_layer_offset=_step_offset(m, arch),
+        moe_layers=_layers_with_experts(tensors, layers) if tensors and experts else None,
+        moe_latent_size=m.number("moe_latent_size") or None,
+        ssm_state_size=None if linear else m.number("ssm.state_size"),
+        ssm_conv_kernel=None if linear or kda else m.number("ssm.conv_kernel"),
+        ssm_num_heads=m.number("ssm.time_step_rank") if not linear and has_groups else None,
+        ssm_n_groups=m.number("ssm.group_count") if not linear and has_groups else None,
+        ssm_inner=None if linear else m.number("ssm.inner_size"),
+        ssm_dt_rank=None if has_groups else m.number("ssm.time_step_rank"),
+        **_linear_sizes(m, linear=linear, kda=kda, heads=heads),
+        conv_l_cache=m.number("shortconv.l_cache"),
+        hidden_size_per_layer_input=m.number("embedding_length_per_layer_input"),
+        position_rows=_rows(tensors.get("position_embd.weight")),
+        type_vocab_size=_rows(tensors.get("token_types.weight")) or _token_types(m),
+        mtp_layers=ahead,
+        extra=_extra(m, arch, tensors),
+    )
+
+
+def _vocabulary(m: _Metadata, tensors: Mapping[str, StoredTensor]) -> int:
+    table = _rows(tensors.get("token_embd.weight"))
+    tokens = m.values.get("tokenizer.ggml.tokens")
+    size = table or (len(tokens) if isinstance(tokens, (list, tuple)) else m.number("vocab_size"))
+    if not size:
+        raise _ShapesUnknownError
+    return size
+
+
+def _rows(tensor: StoredTensor | None) -> int | None:
+    return tensor.shape[1] if tensor is not None and len(tensor.shape) == 2 else None
+
+
+def _token_types(m: _Metadata) -> int | None:
+    value = m.values.get("tokenizer.ggml.token_type_count")
+    return value if isinstance(value, int) and 0 < value < _MAX_SIZE else None
+
+
+def _usually_tied(arch: str) -> bool:
+    return arch.startswith("gemma") or arch in ("command-r", "cohere2", "bitnet", "lfm2", "lfm2moe")
+
+
+def _pattern(
+    m: _Metadata,
+    arch: str,
+    layers: int,
+    kv_heads: tuple[int, ...] | None,
+    feed_forward: tuple[int, ...] | None,
+) -> str | None:
+    """One letter a layer, or None for full attention everywhere."""
+    if arch in ("mamba", "mamba2", "rwkv6", "rwkv7", "arwkv7"):
+        return "M" * layers
+    if arch == "falcon-h1":
+        return "P" * layers
+    if arch in ("nemotron_h", "nemotron_h_moe") and kv_heads and feed_forward:
+        network = "E" if m.number("expert_count") else "-"
+        pairs = zip(kv_heads, feed_forward, strict=True)
+        return "".join(network if width else "F" if own else "M" for own, width in pairs)
+    if arch in _STATE_KEPT_BY_ZERO_HEADS and kv_heads:
+        return "".join("F" if own else _STATE_KEPT_BY_ZERO_HEADS[arch] for own in kv_heads)
+    if arch in _FULL_EVERY:
+        listed = m.per_layer("attention.recurrent_layers", layers)
+        if listed is not None:
+            return "".join("L" if recurrent else "F" for recurrent in listed)
+        interval = m.number("full_attention_interval") or _FULL_EVERY[arch]
+        return "".join("F" if (layer + 1) % interval == 0 else "L" for layer in range(layers))
+    return _window_pattern(m, arch, layers)
+
+
+def _window_pattern(m: _Metadata, arch: str, layers: int) -> str | None:
+    window = m.number("attention.sliding_window")
+    period = _SLIDING_PERIOD.get(arch)
+    # Of EXAONE 4 only the 32B slides, src/models/exaone4.cpp.
+    if (arch == "llama4" and window != 0) or (arch == "exaone4" and layers == 64):
+        period = 4
+    elif not window and arch != "gemma2":
+        return None
+    stated = m.get("attention.sliding_window_pattern")
+    if isinstance(stated, (list, tuple)):
+        flags = m.per_layer("attention.sliding_window_pattern", layers) or ()
+        return "".join("S" if flag else "F" for flag in flags)
+    if isinstance(stated, int) and not isinstance(stated, bool):
+        period = stated
+    if not period:
+        return None
+    return "".join("F" if layer % period == period - 1 else "S" for layer in range(layers))
+
+
+def _heads_differ(kv_heads: tuple[int, ...] | None, pattern: str | None) -> bool:
+    """Whether the attention layers themselves differ: zeros only mark layers without attention."""
+    if kv_heads is None:
+        return False
+    attending = {
+        own for own, letter in zip(kv_heads, pattern or "F" * len(kv_heads), strict=True) if letter in "FS"
+    }
+    return len(attending) > 1
+
+
+def _bias(arch: str, tensors: Mapping[str, StoredTensor]) -> str | None:
+    if not tensors:
+        return "qkv" if arch in _BIASED_QUERIES else None
+    suffixes = {name.partition(".")[2].partition(".")[2] for name in tensors if name.startswith("blk.")}
+    inputs = "qkv" if suffixes & {"attn_q.bias", "attn_qkv.bias"} else ""
+    return (inputs + ("o" if "attn_output.bias" in suffixes else "")) or None
+
+
+def _norm_of_queries(tensors: Mapping[str, StoredTensor], arch: str) -> str | None:
+    found = next((t for name, t in tensors.items() if name.endswith(".attn_q_norm.weight")), None)
+    if found is not None:
+        return "head" if len(found.shape) == 1 else "layer"
+    return "head" if not tensors and arch.startswith("qwen3") else None
+
+
+def _keys_are_values(tensors: Mapping[str, StoredTensor], pattern: str | None) -> bool:
+    """Whether the full layers have no value projection of their own."""
+    if pattern is None or "F" not in pattern:
+        return False
+    layer = pattern.index("F")
+    return bool(tensors) and f"blk.{layer}.attn_v.weight" not in tensors
+
+
+def _shared_width(m: _Metadata, arch: str) -> int | None:
+    width = m.number("expert_shared_feed_forward_length")
+    if width is None and arch in ("hunyuan-moe", "qwen2moe"):
+        return m.number("feed_forward_length")
+    if width is None and arch == "llama4":
+        return m.number("expert_feed_forward_length")
+    if width and arch == "bailingmoe2":
+        return width * (m.number("expert_shared_count") or 1)
+    return width or None
+
+
+def _step_offset(m: _Metadata, arch: str) -> int | None:
+    """Llama 4 puts experts in the last layer of each step, src/models/llama4.cpp#L65."""
+    step = m.number("interleave_moe_layer_step")
+    return step - 1 if step and arch == "llama4" else None
+
+
+def _layers_with_experts(tensors: Mapping[str, StoredTensor], layers: int) -> tuple[int, ...]:
+    return tuple(layer for layer in range(layers) if f"blk.{layer}.ffn_gate_inp.weight" in tensors)
+
+
+def _linear_sizes(m: _Metadata, *, linear: bool, kda: int | None, heads: int) -> dict[str, int | None]:
+    """Sizes of linear attention, which GGUF keeps under the names of state-space models."""
+    if kda:
+        return {
+            "linear_conv_kernel_dim": m.number("ssm.conv_kernel") or 4,
+            "linear_num_key_heads": heads,
+            "linear_key_head_dim": kda,
+            "linear_num_value_heads": heads,
+            "linear_value_head_dim": kda,
+        }
+    if not linear:
+        return {}
+    state, values = m.need("ssm.state_size"), m.need("ssm.time_step_rank")
+    return {
+        "linear_conv_kernel_dim": m.number("ssm.conv_kernel"),
+        "linear_num_key_heads": m.number("ssm.group_count"),
+        "linear_key_head_dim": state,
+        "linear_num_value_heads": values,
+        "linear_value_head_dim": (m.number("ssm.inner_size") or values * state) // values,
+    }
+
+
+def _extra(
+    m: _Metadata, arch: str, tensors: Mapping[str, StoredTensor]
+) -> dict[str, int | float | str | bool]:
+    """Rare sizes, under their config.json names."""
+    found: dict[str, int | float | str | bool] = {}
+    names = {
+        "attention.decay_lora_rank": "decay_low_rank_dim",
+        "attention.iclr_lora_rank": "a_low_rank_dim",
+        "attention.value_residual_mix_lora_rank": "v_low_rank_dim",
+        "attention.gate_lora_rank": "gate_low_rank_dim",
+        "attention.output_group_count": "o_groups",
+        "attention.output_lora_rank": "o_lora_rank",
+        "hyper_connection.count": "hc_mult",
+        "hash_layer_count": "num_hash_layers",
+    }
+    for key, name in names.items():
+        value = m.number(key)
+        if value is not None:
+            found[name] = value
+    if arch == "deepseek2":
+        biased = any(name.endswith(".exp_probs_b.bias") for name in tensors)
+        gate = m.number("expert_gating_func")
+        found["scoring_func"] = "sigmoid" if biased or (not tensors and gate == _SIGMOID) else "softmax"
+    types = m.get("attention.indexer.types")
+    if isinstance(types, (list, tuple)):
+        found["indexer_types"] = "".join("F" if full else "S" for full in types[:MAX_LAYERS])
+    if "rope_freqs.weight" in tensors and arch != "gemma4":
+        found["rope_type"] = "llama3"
+    elif "rope_factors_long.weight" in tensors:
+        found["rope_type"] = "longrope"
+    if "blk.0.attn_norm_2.weight" in tensors and arch == "falcon":
+        found["new_decoder_architecture"] = True
+    if "blk.0.ssm_norm.weight" in tensors and arch == "falcon-h1":
+        found["mamba_rms_norm"] = True
+    return found
