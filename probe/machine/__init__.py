@@ -14,7 +14,7 @@ from probe.machine.description import Host, HostOrigin, Link, LinkKind, Machine,
 from probe.machine.description import OperatingSystem as OperatingSystem
 from probe.machine.ranges import ByteRange, Range
 from probe.machine.software import InstalledEngine, Runtime, Software
-from probe.machine.system import Cpu, Disk, Memory, MemoryModule, Power
+from probe.machine.system import Cpu, Disk, Memory, MemoryModule, NumaNode, Power
 
 __all__ = [
     "Accelerator",
@@ -36,6 +36,7 @@ __all__ = [
     "Memory",
     "MemoryModule",
     "MigSlice",
+    "NumaNode",
     "NvidiaDriver",
     "OperatingSystem",
     "OsFamily",

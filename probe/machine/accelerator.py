@@ -95,6 +95,8 @@ class Accelerator(msgspec.Struct, frozen=True, kw_only=True):
     persistence_mode: bool | None = None
     power_limit_w: float | None = None
     power_limit_default_w: float | None = None
+    power_limit_max_w: float | None = None
+    bar1_bytes: int | None = None  # window the CPU sees; as large as the memory with Resizable BAR
     clock_reasons: tuple[str, ...] = ()
     virtualization: str | None = None  # none, passthrough, vgpu, host
     numa_node: int | None = None

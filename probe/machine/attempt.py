@@ -23,6 +23,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     result: AttemptResult
     ms: float
     detail: str | None = None
+    code: str | None = None  # sentence and fix in messages topic `states`
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):

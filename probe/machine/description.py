@@ -77,6 +77,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     kind: LinkKind
     bytes_per_s: float | None = None
     peer_access: bool | None = None
+    lanes: int | None = None  # active NVLinks between the two, or PCIe lanes
+    generation: int | None = None  # of NVLink or PCIe
+    topology: str | None = None  # common ancestor of two GPUs: internal pix pxb phb node sys
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="machine"):

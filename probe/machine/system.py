@@ -34,6 +34,14 @@ class MemoryModule(msgspec.Struct, frozen=True, kw_only=True):
     data_width_bits: int | None = None
 
 
+class NumaNode(msgspec.Struct, frozen=True, kw_only=True):
+    """Memory of one NUMA node; one without processors is GPU or CXL memory."""
+
+    index: int
+    total_bytes: int | None = None
+    has_cpus: bool | None = None
+
+
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """System RAM. `limit_bytes` is the smallest cgroup or job limit over the whole ancestry."""
 
@@ -49,6 +57,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     rated_speed_mt_per_s: int | None = None
     channels: int | None = None  # populated 64-bit channels over all sockets
     modules: tuple[MemoryModule, ...] = ()
+    numa_nodes: tuple[NumaNode, ...] = ()
     bandwidth_bytes_per_s: Range | None = None
     single_module_share: float | None = None  # prior: share of machines with this CPU that have one module
 
