@@ -124,6 +124,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str  # repository name, or the path's last part for files
     alias: str | None = None
+    other_aliases: tuple[str, ...] = ()  # further exact names, e.g. mistral-7b for mistral-7b-v0.3
     name: str
     family: str | None = None
     vendor: str | None = None
@@ -135,6 +136,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     params_active: int | None = None  # read per token, one embedding and the head counted
     params_mtp: int | None = None
     params_other: int | None = None  # vision and audio towers
+    params_duplicate_head: int | None = None  # a tied head that the checkpoint stores a second time
     dimensions: Dimensions | None = None
     max_context: int | None = None
     native_dtype: str | None = None  # bfloat16, float16, float32
@@ -146,6 +148,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     purposes: tuple[str, ...] = ()  # general korean coding reasoning vision embedding documents
     release: str | None = None  # "2025-07"
     variant: str | None = None  # instruct, base, thinking, coder ...
+    base_model: str | None = None  # id of the row that another vendor fine-tuned this one from
     gguf_repositories: tuple[str, ...] = ()
     awq_repositories: tuple[str, ...] = ()
     gptq_repositories: tuple[str, ...] = ()
