@@ -1,7 +1,8 @@
 """The tensors of a model, as a compact layout and as a list."""
 
 from functools import lru_cache
-from typing import NamedTuple
+
+import msgspec
 
 from probe.catalog.model_spec import Dimensions, ModelSpec
 from probe.estimate.not_modeled import UNKNOWN_ARCHITECTURE, UNKNOWN_SHAPES, NotModeledError
@@ -10,14 +11,15 @@ from probe.estimate.tensors.layer import LayerVariant, variant_of
 from probe.estimate.tensors.shape import Parts, Role, TensorPart, TensorShape, bias, norm, weight
 
 
-class ModelLayout(NamedTuple):
-    """All tensors of a model; equal layers share one tuple of parts.
+class ModelLayout(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """All tensors of a model; equal layers share one tuple of parts. Compared by identity.
 
     `templates` are the distinct layers and `layers` the template of each repeating
     layer; `prediction` holds the multi-token-prediction blocks of the file.
     """
 
     architecture: str
+    dimensions: Dimensions
     outside: Parts
     templates: tuple[Parts, ...]
     layers: tuple[int, ...]
@@ -96,6 +98,7 @@ def _layout(model: str, name: str, key: _Key, blocks: int, stated: int | None) -
     tied = d.tie_word_embeddings if architecture.tied is None else architecture.tied
     return ModelLayout(
         architecture=name,
+        dimensions=d,
         outside=_outside(d, architecture, tied),
         templates=tuple(parts),
         layers=tuple(layers),
