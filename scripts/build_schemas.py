@@ -1,0 +1,62 @@
+"""Write the published JSON Schemas from the types: `python scripts/build_schemas.py [--check]`.
+
+One file per kind of document and major version in reports/schema/. `--check`
+writes nothing and exits 1 when a file is not what the types say.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import msgspec
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from probe.machine import Machine
+from probe.report.documents import CheckDocument, DoctorDocument, ReportDocument
+
+FOLDER = ROOT / "reports" / "schema"
+DOCUMENTS = {
+    "machine": Machine,
+    "estimate": CheckDocument,
+    "report": ReportDocument,
+    "doctor": DoctorDocument,
+}
+
+
+def schema_text(kind: str, document: type) -> str:
+    """The JSON Schema of one document as text."""
+    (reference,), components = msgspec.json.schema_components([document], ref_template="#/$defs/{name}")
+    for component in components.values():
+        # We always write every field: what is not known is null, never absent.
+        if "properties" in component:
+            component["required"] = sorted(component["properties"])
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"probe {kind}, schema version 1",
+        **reference,
+        "$defs": components,
+    }
+    return json.dumps(schema, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def main() -> int:
+    """Write or compare every schema."""
+    check = "--check" in sys.argv[1:]
+    stale = []
+    for kind, document in DOCUMENTS.items():
+        path = FOLDER / f"{kind}-1.json"
+        text = schema_text(kind, document)
+        if check:
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                stale.append(path.name)
+        else:
+            path.write_text(text, encoding="utf-8")
+    if stale:
+        print("stale, run scripts/build_schemas.py:", ", ".join(stale))
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
