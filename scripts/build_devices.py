@@ -1,0 +1,142 @@
+"""Build the fast device files from the reviewed tables: catalogs/devices/*.csv -> *.json.
+
+`python scripts/build_devices.py` writes, `--check` only compares (the tests do).
+Edit the CSV, never the JSON.
+"""
+
+import argparse
+import csv
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from probe.catalog.gpu_rows import GPU_VENDORS, GpuForm, GpuSpec  # noqa: E402  the path is set above
+from probe.machine.accelerator import AcceleratorKind, ComputeRates  # noqa: E402
+from probe.units import GB, GIB, MIB  # noqa: E402
+
+DEVICES = ROOT / "catalogs" / "devices"
+Row = dict[str, str]
+
+
+def table(name: str) -> list[Row]:
+    """Rows of one reviewed table; every row must carry its source and date."""
+    with (DEVICES / name).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for number, row in enumerate(rows, start=2):
+        if not row.get("source") or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", row.get("retrieved", "")):
+            raise SystemExit(f"{name}:{number}: source or retrieved is missing")
+    return rows
+
+
+def text(value: str) -> str | None:
+    return value.strip() or None
+
+
+def parts(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(";") if part.strip())
+
+
+def whole(value: str) -> int | None:
+    return int(value) if value else None
+
+
+def number(value: str) -> float | None:
+    return float(value) if value else None
+
+
+def scaled(value: str, factor: int) -> float | None:
+    return round(float(value) * factor, 1) if value else None
+
+
+def compute_rates(row: Row) -> ComputeRates | None:
+    rates = ComputeRates(
+        fp32_tflops=number(row["fp32_tflops"]),
+        fp16_tflops=number(row["fp16_tflops"]),
+        bf16_tflops=number(row["bf16_tflops"]),
+        fp8_tflops=number(row["fp8_tflops"]),
+        int8_tops=number(row["int8_tops"]),
+    )
+    return None if rates == ComputeRates() else rates
+
+
+def gpu(row: Row) -> GpuSpec:
+    """One typed row; refuses a bandwidth that is not 2 x memory clock x bus width / 8."""
+    spec = GpuSpec(
+        name=row["name"],
+        driver_names=parts(row["driver_names"]),
+        aliases=parts(row["aliases"]),
+        vendor=row["vendor"],
+        form=GpuForm(row["form"]),
+        kind=AcceleratorKind(row["kind"]),
+        pci_ids=parts(row["pci_ids"]),
+        architecture=text(row["architecture"]),
+        compute_capability=text(row["compute_capability"]),
+        gfx_target=text(row["gfx_target"]),
+        memory_options_bytes=tuple(round(float(size) * GIB) for size in parts(row["memory_gib"])),
+        reported_memory_bytes=int(row["reported_memory_mib"]) * MIB if row["reported_memory_mib"] else None,
+        memory_type=text(row["memory_type"]),
+        bus_width_bits=whole(row["bus_width_bits"]),
+        memory_clock_mhz=whole(row["memory_clock_mhz"]),
+        bandwidth_bytes_per_s=scaled(row["bandwidth_gb_per_s"], GB),
+        compute=compute_rates(row),
+        pcie_generation=whole(row["pcie_generation"]),
+        pcie_width=whole(row["pcie_width"]),
+        nvlink_bytes_per_s=scaled(row["nvlink_one_way_gb_per_s"], GB),
+        gpu_cores=tuple(int(cores) for cores in parts(row["gpu_cores"])),
+        tdp_w=whole(row["tdp_w"]),
+        release=text(row["release"]),
+        verified=row["verified"] == "yes",
+        note=text(row["note"]),
+        source=row["source"],
+        retrieved=row["retrieved"],
+    )
+    if spec.memory_clock_mhz and spec.bus_width_bits and spec.bandwidth_bytes_per_s:
+        computed = 2 * spec.memory_clock_mhz * 1e6 * spec.bus_width_bits / 8
+        if abs(computed / spec.bandwidth_bytes_per_s - 1) > 0.005:
+            raise SystemExit(f"{spec.name}: clock x bus gives {computed / GB:.1f} GB/s, row says otherwise")
+    return spec
+
+
+def lines(rows: list[msgspec.Struct]) -> bytes:
+    """A JSON array, one row a line: small, and a change shows as one line in a diff."""
+    return b"[\n" + b",\n".join(msgspec.json.encode(row) for row in rows) + b"\n]\n"
+
+
+def gpu_files() -> dict[str, bytes]:
+    rows = [gpu(row) for row in table("gpus.csv")]
+    names = [row.name for row in rows]
+    if len(set(names)) < len(names):
+        raise SystemExit("gpus.csv: a name stands twice")
+    return {
+        f"gpus_{vendor}.json": lines([row for row in rows if row.vendor == vendor]) for vendor in GPU_VENDORS
+    }
+
+
+BUILDERS: tuple[Callable[[], dict[str, bytes]], ...] = (gpu_files,)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="only say whether the files are up to date")
+    arguments = parser.parse_args()
+    stale = 0
+    for builder in BUILDERS:
+        for name, content in builder().items():
+            path = DEVICES / name
+            if path.exists() and path.read_bytes() == content:
+                continue
+            stale += 1
+            print(f"{name}: {'differs from its table' if arguments.check else 'written'}")
+            if not arguments.check:
+                path.write_bytes(content)
+    return 1 if arguments.check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
