@@ -1,0 +1,73 @@
+"""`probe check MODEL`: will this model run here."""
+
+from typing import Annotated
+
+import typer
+
+from probe.cli import options
+from probe.cli.plain_help import single_command
+from probe.cli.session import session_of
+from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="cli.argument.model")]
+
+
+def check(
+    ctx: typer.Context,
+    model: Model,
+    *,
+    machine: options.MachineFile = None,
+    spec: options.MachineSpec = None,
+    context: options.Context = options.DEFAULT_CONTEXT,
+    parallel: options.Parallel = 1,
+    quantization: options.Quantization = None,
+    reserve: options.Reserve = 0,
+    explain: options.Explain = False,
+    online: options.Online = False,
+    json: options.Json = False,
+    format_name: options.Format = None,
+    output: options.Output = None,
+    lang: options.Lang = None,
+    alias: options.Alias = None,
+    no_host_name: options.NoHostName = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Print whether the model runs; exit 1 when the answer is no or unknown."""
+    from probe.cli.machine_source import machine_of
+    from probe.cli.model_source import model_of
+    from probe.cli.output import Answer, Wanted, print_answer
+    from probe.recommender.answer import Verdict
+    from probe.recommender.options import Options
+    from probe.report.build import build_check
+
+    session = session_of(ctx)
+    wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    asked = Options(
+        context=context,
+        parallel=parallel,
+        quantization=quantization,
+        reserve_bytes=reserve,
+        explain=explain,
+        alias=alias,
+        show_host_name=not no_host_name,
+    )
+    model_spec = model_of(model, online=online)
+    found = machine_of(machine, spec, session=session, quiet=quiet)
+    document = build_check(found, model_spec, asked, lang=session.lang)
+
+    def page() -> object:
+        from probe.render.check_page import check_page
+
+        return check_page(document, session.lang, explain=explain)
+
+    def csv() -> str:
+        from probe.render.csv import estimates_csv
+
+        return estimates_csv((document, *document.alternatives), document.machine_name)
+
+    print_answer(Answer(document=document, page=page, csv=csv, name=document.machine_name), wanted, session)
+    return EXIT_ANSWER_IS_NO if document.verdict in (Verdict.NO, Verdict.UNKNOWN) else EXIT_DONE
+
+
+app = single_command("check", check)

@@ -1,0 +1,93 @@
+"""stdout is data, stderr is talk; neither ever dies of a letter the console lacks."""
+
+import os
+import sys
+from typing import Final, TextIO
+
+from probe.render.text import fit_encoding
+
+_DEFAULT_WIDTH: Final = 80
+_ENABLE_VIRTUAL_TERMINAL: Final = 0x0004  # ENABLE_VIRTUAL_TERMINAL_PROCESSING
+_STD_OUTPUT_HANDLE: Final = -11
+
+
+def make_streams_safe() -> None:
+    """Letters that the console's code page lacks become `?`, not an exception after the work is done."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+
+def say(text: str) -> None:
+    """One line of talk on stderr."""
+    _write(sys.stderr, f"{text}\n")
+
+
+def print_text(text: str) -> None:
+    """Data as text, in the console's own encoding."""
+    _write(sys.stdout, text)
+
+
+def print_bytes(data: bytes) -> None:
+    """Data byte for byte: UTF-8 stays UTF-8 on every console."""
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:
+        _write(sys.stdout, data.decode("utf-8"))
+        return
+    try:
+        sys.stdout.flush()
+        buffer.write(data)
+        buffer.flush()
+    except BrokenPipeError:
+        _close_quietly(sys.stdout)
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:  # pythonw has no console
+        return
+    try:
+        stream.write(fit_encoding(text, stream.encoding or "utf-8"))
+        stream.flush()
+    except BrokenPipeError:
+        _close_quietly(stream)
+
+
+def _close_quietly(stream: TextIO) -> None:
+    """The reader has gone (`probe | head`): what is left has no addressee, and that is no error of ours."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person looks at this stream."""
+    return stream is not None and stream.isatty()
+
+
+def width() -> int:
+    """Columns of the page: COLUMNS, else the terminal's, else 80."""
+    import shutil
+
+    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
+
+
+def wants_colour() -> bool:
+    """Colour only on a terminal that shows it, and never against NO_COLOR (no-color.org)."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not is_terminal(sys.stdout):
+        return False
+    return _shows_escape_sequences()
+
+
+def _shows_escape_sequences() -> bool:
+    """Whether ANSI sequences work: always, except on Windows, where they are switched on (10 and later)."""
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel = ctypes.windll.kernel32
+        handle = kernel.GetStdHandle(_STD_OUTPUT_HANDLE)
+        mode = ctypes.c_ulong()
+        if not kernel.GetConsoleMode(handle, ctypes.byref(mode)):
+            return False
+        return bool(kernel.SetConsoleMode(handle, mode.value | _ENABLE_VIRTUAL_TERMINAL))
+    return True

@@ -1,0 +1,62 @@
+"""What went wrong as one line in the run's language, and the exit code that belongs to it."""
+
+import traceback
+from typing import Any
+
+import typer
+
+from probe.cli.values import nearest
+from probe.errors import EXIT_OUR_FAULT, EXIT_WRONG_INPUT, ProbeError
+from probe.messages import t
+from probe.render.text import clean
+
+# typer carries its own click: the base of its complaints about arguments is public only through this child.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def foreseen_line(error: ProbeError, lang: str) -> str:
+    """The sentence of an error we foresaw; its facts alone where even the sentence is missing."""
+    try:
+        return clean(t(error.key, lang, **error.facts))
+    except Exception:  # a damaged message file must not hide the failure itself
+        return clean(f"{error.key}: {error.facts}")
+
+
+def usage_line(error: Any, lang: str) -> str:
+    """The sentence for arguments that typer could not read."""
+    context = error.ctx
+    command = context.command_path if context is not None else "probe"
+    name = str(getattr(error, "option_name", ""))
+    kind = type(error).__name__
+    if kind == "NoSuchOption":
+        known = (
+            [option for parameter in context.command.params for option in parameter.opts] if context else []
+        )
+        likely = ", ".join(nearest(name, [option for option in known if option.startswith("--")]))
+        key = "cli.usage.no_such_option_near" if likely else "cli.usage.no_such_option"
+        values = {"suggestions": likely} if likely else {}
+        return clean(t(key, lang, option=name, command=command, **values))
+    if kind == "MissingParameter" and error.param is not None:
+        missing = error.param.make_metavar(context).strip("[]")
+        return clean(t("cli.usage.missing", lang, name=missing, command=command))
+    if kind == "BadOptionUsage":
+        return clean(t("cli.usage.option_needs_value", lang, option=name, command=command))
+    return clean(t("cli.usage.other", lang, detail=error.format_message(), command=command))
+
+
+def unforeseen_line(error: Exception, lang: str) -> str:
+    """One honest line about a bug of ours: what, and in which line of which of our files."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "probe" in frame.filename]
+    place = "?"
+    if frames:
+        # From the package's folder on: the rest of the path may name the user.
+        file = frames[-1].filename.replace("\\", "/").rpartition("/probe/")[2]
+        place = f"probe/{file}:{frames[-1].lineno}"
+    detail = clean(f"{type(error).__name__}: {error}")[:200]
+    return t("cli.failure.unforeseen", lang, detail=detail, place=place)
+
+
+def usage_exit_code(error: Any) -> int:
+    """2 for wrong arguments, as every tool says it."""
+    code = getattr(error, "exit_code", EXIT_WRONG_INPUT)
+    return code if code in (0, EXIT_WRONG_INPUT) else EXIT_OUR_FAULT

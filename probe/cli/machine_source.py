@@ -1,0 +1,50 @@
+"""Which machine a command is about: this one, one from a file, or one from words."""
+
+from pathlib import Path
+
+from probe.cli.session import Session
+from probe.cli.slow_notice import slow_notice
+from probe.errors import InputError
+from probe.machine import Machine
+
+
+def machine_of(
+    machine_file: Path | None, spec: str | None, *, session: Session, quiet: bool, record: Path | None = None
+) -> Machine:
+    """The machine, completed from the catalog where it could not say itself.
+
+    Args:
+        record: folder that gets a redacted recording of what this machine answered.
+
+    Raises:
+        InputError: both a file and words are given, or one of them is wrong.
+    """
+    from probe.catalog.enrich import enrich
+
+    if machine_file is not None and spec is not None:
+        raise InputError("cli.usage.two_machines")
+    if record is not None and (machine_file is not None or spec is not None):
+        raise InputError("cli.usage.record_needs_live")
+    if machine_file is not None:
+        from probe.report.read import read_machine
+
+        return enrich(read_machine(machine_file))
+    if spec is not None:
+        from probe.catalog.from_spec import from_spec
+
+        return enrich(from_spec(spec))
+    return enrich(_live(session, quiet=quiet, record=record))
+
+
+def _live(session: Session, *, quiet: bool, record: Path | None) -> Machine:
+    from probe.collectors.host import Host
+    from probe.collectors.local_host import LocalHost
+    from probe.collectors.run import scan_machine
+
+    host: Host = LocalHost()
+    if record is not None:
+        from probe.collectors.recording_host import RecordingHost
+
+        host = RecordingHost(host, record)
+    with slow_notice("cli.talk.scanning", session.lang, silent=quiet):
+        return scan_machine(host)

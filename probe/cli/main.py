@@ -1,0 +1,104 @@
+"""The entry: streams made safe, arguments read, one command called, every failure one line.
+
+A command is one line of COMMANDS: its module is imported when it is called and
+holds `app`, its help is the message `cli.command.<name>`.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from probe import __version__
+from probe.cli.console import make_streams_safe, print_text, say
+from probe.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_OUR_FAULT, ProbeError
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "scan": "probe.cli.scan",
+    "check": "probe.cli.check",
+    "doctor": "probe.cli.doctor",
+    "catalog": "probe.cli.catalog",
+}
+
+
+def run() -> None:
+    """The console script `probe`."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code and never raises."""
+    lang = "en"
+    verbose = any(argument in ("-v", "--verbose") for argument in arguments)
+    try:
+        make_streams_safe()
+        if list(arguments) in (["--version"], ["-V"]):
+            print_text(f"probe {__version__}\n")
+            return EXIT_DONE
+        from probe.cli.language import language_of_run  # reads messages: not for --version
+
+        lang = language_of_run(arguments)
+        return _dispatch(list(arguments), lang, verbose)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except ProbeError as error:
+        from probe.cli.failures import foreseen_line
+
+        say(foreseen_line(error, lang))
+        return error.exit_code
+    except Exception as error:  # the one boundary: whatever happens, one honest line
+        return _unforeseen(error, lang, verbose)
+
+
+def _unforeseen(error: Exception, lang: str, verbose: bool) -> int:
+    import traceback
+
+    if verbose:
+        say(traceback.format_exc())
+    try:
+        from probe.cli.failures import unforeseen_line
+
+        say(unforeseen_line(error, lang))
+    except Exception:  # the installation is so broken that not even messages load
+        say(f"probe: {type(error).__name__}: {error}")
+    return EXIT_OUR_FAULT
+
+
+def _dispatch(arguments: list[str], lang: str, verbose: bool) -> int:
+    import typer
+
+    from probe.cli.failures import UsageError, usage_exit_code, usage_line
+    from probe.cli.session import Session
+
+    try:
+        command: Any = typer.main.get_command(_app())
+        outcome = command.main(
+            arguments, prog_name="probe", standalone_mode=False, obj=Session(lang=lang, verbose=verbose)
+        )
+    except UsageError as error:
+        say(usage_line(error, lang))
+        return usage_exit_code(error)
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+    return outcome if isinstance(outcome, int) else EXIT_DONE
+
+
+def _app() -> Any:
+    import typer
+
+    from probe.cli.plain_help import LazyGroup
+    from probe.cli.report import report
+
+    class Commands(LazyGroup):
+        """The commands of `probe`."""
+
+        modules: ClassVar[Mapping[str, str]] = COMMANDS
+
+    app = typer.Typer(
+        cls=Commands,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    app.callback(invoke_without_command=True, help="cli.command.probe", epilog="cli.example.probe")(report)
+    return app

@@ -1,0 +1,166 @@
+"""Where an answer goes and in which format: stdout, a file, or a folder of files."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from probe.cli import console
+from probe.cli.session import Session
+from probe.errors import InputError
+from probe.messages import t
+
+_FORMAT_OF_SUFFIX: Final = {".md": "markdown", ".json": "json", ".csv": "csv", ".txt": "terminal"}
+_FOLDER_SUFFIXES: Final = (".md", ".json")
+_FILE_WIDTH: Final = 100
+_NAME_LIMIT: Final = 80
+
+
+class Answer(NamedTuple):
+    """One command's answer, every format made only when asked for."""
+
+    document: object
+    page: Callable[[], Any]
+    csv: Callable[[], str] | None
+    name: str | None = None  # of the machine, for files in a folder
+
+
+class Wanted(NamedTuple):
+    """How the answer is wanted. `folder` and `file` exclude each other; neither means stdout."""
+
+    format_name: str
+    print_json: bool
+    file: Path | None
+    folder: Path | None
+    quiet: bool
+
+    @classmethod
+    def checked(cls, *, json: bool, format_name: str | None, output: Path | None, quiet: bool) -> "Wanted":
+        """The wish, refused before any work is done where it cannot be granted.
+
+        Raises:
+            InputError: formats that contradict each other, a suffix we do not know, or a target
+                that cannot be written.
+        """
+        if json and format_name not in (None, "json") and output is None:
+            raise InputError("cli.output.two_formats", format=format_name)
+        if output is None:
+            chosen = "json" if json else format_name or "terminal"
+            return cls(chosen, json, None, None, quiet)
+        if output.is_dir() or str(output).endswith(("/", "\\")):
+            _check_folder(output)
+            return cls(format_name or "terminal", json, None, output, quiet)
+        chosen = _format_of_file(output, format_name)
+        _check_folder(output.parent)
+        if output.exists() and not os.access(output, os.W_OK):
+            raise InputError("cli.output.unwritable", path=str(output))
+        return cls(chosen, json, output, None, quiet)
+
+
+def _format_of_file(output: Path, format_name: str | None) -> str:
+    by_suffix = _FORMAT_OF_SUFFIX.get(output.suffix.lower())
+    if by_suffix is None and format_name is None:
+        known = ", ".join(_FORMAT_OF_SUFFIX)
+        raise InputError("cli.output.suffix_unknown", path=str(output), known=known)
+    if by_suffix is not None and format_name not in (None, by_suffix):
+        raise InputError("cli.output.suffix_contradicts", path=str(output), format=format_name)
+    return by_suffix or format_name or "terminal"
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError("cli.output.no_folder", path=str(folder))
+    if not os.access(folder, os.W_OK):
+        raise InputError("cli.output.unwritable", path=str(folder))
+
+
+def print_answer(answer: Answer, wanted: Wanted, session: Session) -> None:
+    """Print the answer, or write it to the files that were asked for.
+
+    Raises:
+        InputError: a target cannot be written; then nothing of it is.
+    """
+    if wanted.folder is not None:
+        stem = _file_stem(answer.name)
+        targets = [wanted.folder / f"{stem}{suffix}" for suffix in _FOLDER_SUFFIXES]
+    else:
+        targets = [wanted.file] if wanted.file is not None else []
+    if targets:
+        contents = [(path, _bytes(answer, _format_of_target(path, wanted), session)) for path in targets]
+        write_together(contents)
+        if not wanted.quiet:
+            for path in targets:
+                console.say(t("cli.talk.written", session.lang, path=str(path)))
+    if wanted.print_json or (not targets and wanted.format_name == "json"):
+        console.print_bytes(_bytes(answer, "json", session))
+    elif not targets:
+        _print(answer, wanted.format_name, session)
+
+
+def _format_of_target(path: Path, wanted: Wanted) -> str:
+    return _FORMAT_OF_SUFFIX.get(path.suffix.lower(), wanted.format_name)
+
+
+def _print(answer: Answer, format_name: str, session: Session) -> None:
+    if format_name == "terminal":
+        from probe.render.terminal import render_terminal
+
+        page = answer.page()
+        console.print_text(render_terminal(page, width=console.width(), colour=console.wants_colour()))
+        return
+    data = _bytes(answer, format_name, session)
+    if console.is_terminal(sys.stdout):
+        console.print_text(data.decode("utf-8-sig"))
+    else:
+        console.print_bytes(data)
+
+
+def _bytes(answer: Answer, format_name: str, session: Session) -> bytes:
+    """The answer as the bytes of a file."""
+    if format_name == "json":
+        from probe.render.json import render_json
+
+        return render_json(answer.document)
+    if format_name == "csv":
+        if answer.csv is None:
+            raise InputError("cli.output.no_csv")
+        # The mark makes spreadsheets read Korean as UTF-8.
+        return b"\xef\xbb\xbf" + answer.csv().encode("utf-8")
+    page = answer.page()
+    if format_name == "markdown":
+        from probe.render.markdown import render_markdown
+
+        return render_markdown(page).encode("utf-8")
+    from probe.render.terminal import render_terminal
+
+    return render_terminal(page, width=_FILE_WIDTH).encode("utf-8")
+
+
+def _file_stem(name: str | None) -> str:
+    """A file name from a machine's name: letters, digits and dashes of any script, never a path."""
+    kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name or "")
+    return kept.strip("-_.")[:_NAME_LIMIT] or "probe-report"
+
+
+def write_together(contents: list[tuple[Path, bytes]]) -> None:
+    """Write all files or none: each under another name first, then all moved into place.
+
+    Raises:
+        InputError: one of them cannot be written.
+    """
+    drafts: list[tuple[Path, Path]] = []
+    current = contents[0][0]
+    try:
+        for current, data in contents:
+            draft = current.with_name(f".{current.name}.{os.getpid()}")
+            drafts.append((draft, current))
+            with draft.open("xb") as file:
+                file.write(data)
+        for draft, current in drafts:
+            draft.replace(current)
+    except OSError as error:
+        raise InputError("cli.output.unwritable", path=str(current)) from error
+    finally:
+        for draft, _ in drafts:
+            draft.unlink(missing_ok=True)

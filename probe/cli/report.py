@@ -1,0 +1,95 @@
+"""`probe`: what this machine can run."""
+
+from typing import Annotated
+
+import typer
+
+from probe.cli import options
+from probe.cli.session import session_of
+from probe.errors import EXIT_DONE, InputError
+
+
+def report(
+    ctx: typer.Context,
+    *,
+    machine: options.MachineFile = None,
+    spec: options.MachineSpec = None,
+    purposes: options.Purposes = None,
+    context: options.Context = options.DEFAULT_CONTEXT,
+    parallel: options.Parallel = 1,
+    quantization: options.Quantization = None,
+    reserve: options.Reserve = 0,
+    json: options.Json = False,
+    format_name: options.Format = None,
+    output: options.Output = None,
+    lang: options.Lang = None,
+    alias: options.Alias = None,
+    no_host_name: options.NoHostName = False,
+    api_url: options.ApiUrl = None,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="cli.option.version")] = False,
+) -> int:
+    """Print the report of this machine, or of one from a file or from words."""
+    if ctx.invoked_subcommand is not None:
+        _refuse_options_before_command(ctx)
+        return EXIT_DONE
+    if version:
+        from probe import __version__
+        from probe.cli.console import print_text
+
+        print_text(f"probe {__version__}\n")
+        return EXIT_DONE
+    from probe.cli.machine_source import machine_of
+    from probe.cli.output import Answer, Wanted, print_answer
+    from probe.recommender.options import Options
+    from probe.report.build import build_report
+
+    session = session_of(ctx)
+    wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    asked = Options(
+        context=context,
+        parallel=parallel,
+        purposes=tuple(purposes.split(",")) if purposes else (),
+        quantization=quantization,
+        reserve_bytes=reserve,
+        alias=alias,
+        show_host_name=not no_host_name,
+        api_url=api_url,
+    )
+    found = machine_of(machine, spec, session=session, quiet=quiet)
+    document = build_report(found, asked, lang=session.lang, created_at=_now())
+
+    def page() -> object:
+        from probe.render.report_page import report_page
+
+        return report_page(document, session.lang)
+
+    def csv() -> str:
+        from probe.render.csv import report_csv
+
+        return report_csv(document)
+
+    print_answer(
+        Answer(document=document, page=page, csv=csv, name=document.machine.host.name), wanted, session
+    )
+    return EXIT_DONE
+
+
+def _refuse_options_before_command(ctx: typer.Context) -> None:
+    """`probe --json scan` would drop --json silently; only --lang and -v mean the same everywhere."""
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and parameter.name not in ("lang", "verbose"):
+            raise InputError(
+                "cli.usage.option_before_command",
+                option=parameter.opts[0],
+                command=f"{ctx.command_path} {ctx.invoked_subcommand}",
+            )
+
+
+def _now() -> str:
+    from datetime import datetime, timezone
+
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,50 @@
+"""`probe scan`: the hardware alone."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from probe.cli import options
+from probe.cli.plain_help import single_command
+from probe.cli.session import session_of
+from probe.errors import EXIT_DONE
+
+Record = Annotated[Path | None, typer.Option("--record", metavar="DIR", help="cli.option.record")]
+
+
+def scan(
+    ctx: typer.Context,
+    *,
+    machine: options.MachineFile = None,
+    spec: options.MachineSpec = None,
+    record: Record = None,
+    json: options.Json = False,
+    format_name: options.Format = None,
+    output: options.Output = None,
+    lang: options.Lang = None,
+    alias: options.Alias = None,
+    no_host_name: options.NoHostName = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Print what the machine is made of."""
+    from probe.cli.machine_source import machine_of
+    from probe.cli.output import Answer, Wanted, print_answer
+    from probe.machine.redact import redact
+
+    session = session_of(ctx)
+    wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    found = machine_of(machine, spec, session=session, quiet=quiet, record=record)
+    document = redact(found, alias=alias, show_host_name=not no_host_name)
+
+    def page() -> object:
+        from probe.render.scan_page import scan_page
+
+        return scan_page(document, session.lang, verbose=verbose)
+
+    print_answer(Answer(document=document, page=page, csv=None, name=document.host.name), wanted, session)
+    return EXIT_DONE
+
+
+app = single_command("scan", scan)

@@ -1,0 +1,73 @@
+"""Values of options: read strictly, refused with what would have been right."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from probe.errors import InputError, UnknownNameError
+from probe.units import parse_memory_size
+
+MAX_CONTEXT: Final = 100_000_000
+MAX_PARALLEL: Final = 100_000
+MAX_UBATCH: Final = 1_048_576
+FORMATS: Final = ("terminal", "markdown", "json", "csv")
+PURPOSES: Final = ("general", "korean", "coding", "reasoning", "vision", "embedding", "documents")
+
+
+def nearest(name: str, known: Sequence[str], count: int = 3) -> tuple[str, ...]:
+    """The known names most like `name`, for "did you mean"."""
+    import difflib
+
+    lowered = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.6)
+    return tuple(lowered[candidate] for candidate in found)
+
+
+def choice(option: str, known: Sequence[str]) -> Callable[[str], str]:
+    """A reader that takes one of `known`, letter case aside."""
+
+    def read(text: str) -> str:
+        lowered = text.strip().lower()
+        for candidate in known:
+            if candidate.lower() == lowered:
+                return candidate
+        likely = nearest(text, known) or tuple(known)
+        raise UnknownNameError("cli.usage.bad_choice", text, likely, option=option)
+
+    return read
+
+
+def choices(option: str, known: Sequence[str]) -> Callable[[str], str]:
+    """A reader that takes several of `known`, separated by commas, and gives them back so, each once."""
+    one = choice(option, known)
+
+    def read(text: str) -> str:
+        parts = [part for part in text.split(",") if part.strip()]
+        if not parts:
+            raise UnknownNameError("cli.usage.bad_choice", text, tuple(known), option=option)
+        return ",".join(dict.fromkeys(one(part) for part in parts))
+
+    return read
+
+
+def whole_number(option: str, highest: int, *, allow_k: bool = False) -> Callable[[str], int]:
+    """A reader of whole numbers from 1 to `highest`; with `allow_k`, `32k` is 32 × 1024."""
+
+    def read(text: str) -> int:
+        written = str(text).strip().lower().replace(",", "").replace("_", "")
+        factor = 1
+        if allow_k and written.endswith("k"):
+            written, factor = written[:-1], 1024
+        # isdecimal would also take digits of other scripts
+        if not (written.isascii() and written.isdigit()) or len(written) > 18:
+            raise InputError("cli.usage.bad_number", option=option, text=str(text))
+        number = int(written) * factor
+        if not 1 <= number <= highest:
+            raise InputError("cli.usage.number_out_of_range", option=option, text=str(text), highest=highest)
+        return number
+
+    return read
+
+
+def memory_size(text: str | int) -> int:
+    """A reader of memory sizes: `4GB` is 4 GiB. Defaults, already bytes, stay as they are."""
+    return text if isinstance(text, int) else int(parse_memory_size(text))

@@ -1,0 +1,161 @@
+"""The page of one model on one machine: verdict sentence, memory, speed, reasons, alternatives, command."""
+
+from probe.messages import t
+from probe.recommender.answer import Verdict
+from probe.render.figures import (
+    basis,
+    gib,
+    joined,
+    params_pair,
+    seconds,
+    tokens_per_s,
+    tokens_per_s_middle,
+)
+from probe.render.page import Block, Command, Facts, Item, Items, Page, Paragraph, Section, Tone
+from probe.render.tables import alternatives_table, download_text, facts, placement_text
+from probe.render.working import input_facts, memory_blocks
+from probe.report.documents import CheckDocument, EstimateDocument
+from probe.units import format_tokens_per_s
+
+
+def check_page(check: CheckDocument, lang: str, *, explain: bool = False) -> Page:
+    """The page of `probe check`; `explain` adds what the speed formula was given."""
+    sections = [
+        _section("reasons", lang, Items(items=tuple(Item(text=reason) for reason in check.reasons)))
+        if check.reasons
+        else None,
+        _section("command", lang, Command(check.command)) if check.command else None,
+        _memory_section(check, lang),
+        _section("speed", lang, *_speed_blocks(check, lang)),
+        _section("alternatives", lang, alternatives_table(check.alternatives, lang))
+        if check.alternatives
+        else None,
+        _section("inputs", lang, *_input_blocks(check, lang)) if explain else None,
+    ]
+    return Page(
+        title=t("page.title.check", lang, model=check.model.name, machine=_machine(check, lang)),
+        headline=headline(check, lang),
+        notices=_notices(check, lang),
+        sections=(
+            _section("model", lang, _model_facts(check, lang)),
+            *(section for section in sections if section is not None),
+        ),
+    )
+
+
+def _section(title: str, lang: str, *blocks: Block) -> Section:
+    return Section(title=t(f"page.section.{title}", lang), blocks=blocks)
+
+
+def _machine(check: CheckDocument, lang: str) -> str:
+    return check.machine_name or t("page.check.machine", lang)
+
+
+def headline(check: CheckDocument, lang: str) -> str:
+    """The verdict as one sentence that a layman understands."""
+    return t(
+        f"page.check.{_headline_kind(check)}",
+        lang,
+        model=check.model.name,
+        quantization=check.quantization,
+        machine=_machine(check, lang),
+        speed=tokens_per_s_middle(check.speed.decode_tokens_per_s, lang),
+        memory=gib(check.memory.total_bytes, lang),
+    )
+
+
+def _headline_kind(check: EstimateDocument) -> str:
+    total, decode = check.memory.total_bytes, check.speed.decode_tokens_per_s
+    generates = decode is not None
+    if check.verdict is Verdict.NO:
+        if check.fits is False:
+            return "no_fit" if total else "no_plain"
+        return "no" if generates else "no_plain"
+    if check.verdict is Verdict.UNKNOWN:
+        return "unknown"
+    return check.verdict.value if generates else f"{check.verdict.value}_embedding"
+
+
+def _notices(check: CheckDocument, lang: str) -> tuple[Paragraph, ...]:
+    if check.fits and check.fits_now is False:
+        return (Paragraph(t("page.notice.now_full", lang), Tone.POOR),)
+    return ()
+
+
+def _model_facts(check: CheckDocument, lang: str) -> Facts:
+    model = check.model
+    setting = t(
+        "page.check.setting_text",
+        lang,
+        engine=check.engine,
+        quantization=check.quantization,
+        context=check.context,
+        parallel=check.parallel,
+        kv_type=check.kv_type,
+    )
+    name = joined((model.name, params_pair(model.params_total, model.params_active, lang)))
+    return facts(
+        (
+            (t("page.check.model", lang), name),
+            (t("page.check.setting", lang), setting),
+            (t("page.check.placement", lang), placement_text(check.placement, lang)),
+            (t("page.check.download", lang), download_text(check.file_bytes, lang)),
+            (t("page.check.languages", lang), ", ".join(model.languages)),
+            (t("page.check.license", lang), model.license),
+        )
+    )
+
+
+def _memory_section(check: CheckDocument, lang: str) -> Section | None:
+    blocks = memory_blocks(check.memory, lang)
+    return _section("memory", lang, *blocks) if blocks else None
+
+
+def _speed_blocks(check: CheckDocument, lang: str) -> list[Block]:
+    speed = check.speed
+    decode, limit = speed.decode_tokens_per_s, speed.decode_limit_tokens_per_s
+    first, together = speed.time_to_first_token_s, speed.aggregate_tokens_per_s
+    rows: list[tuple[str, str | None]] = [
+        (t("page.check.decode", lang), tokens_per_s(decode, lang)),
+        (
+            t("page.check.aggregate", lang),
+            t("page.check.aggregate_text", lang, speed=format_tokens_per_s(together))
+            if together is not None and check.parallel > 1
+            else None,
+        ),
+        (
+            t("page.check.limit", lang),
+            None if limit is None else t("page.check.limit_text", lang, speed=format_tokens_per_s(limit)),
+        ),
+        (t("page.check.prefill", lang), tokens_per_s(speed.prefill_tokens_per_s, lang)),
+        (
+            t("page.check.first_token", lang),
+            None if first is None else t("page.check.first_token_text", lang, time=seconds(first, lang)),
+        ),
+        (
+            t("page.check.max_context", lang),
+            None
+            if check.max_context is None
+            else t("page.check.max_context_text", lang, tokens=check.max_context),
+        ),
+        (
+            t("page.check.fits_now", lang),
+            None
+            if check.fits_now is None
+            else t(f"page.check.fits_now_{'yes' if check.fits_now else 'no'}", lang),
+        ),
+    ]
+    blocks: list[Block] = [facts(rows)]
+    if decode is not None:
+        source = basis(decode.basis, lang)
+        text = t("page.check.depth", lang, depth=speed.depth_tokens, basis=source)
+        blocks.append(Paragraph(text, Tone.FAINT))
+    return blocks
+
+
+def _input_blocks(check: CheckDocument, lang: str) -> list[Block]:
+    blocks: list[Block] = [Paragraph(t("page.how.speed_rule", lang))]
+    if check.speed.inputs:
+        blocks.append(input_facts(check.speed.inputs, lang))
+    blocks.append(Paragraph(t("page.check.verify", lang), Tone.FAINT))
+    return blocks

@@ -1,0 +1,187 @@
+"""The report page: one sentence, what decides, the map, names, recommendations, problems, and the working."""
+
+from collections.abc import Sequence
+
+from probe.catalog.limits import limits
+from probe.messages import has, t
+from probe.recommender.answer import Verdict
+from probe.render.figures import gib, joined, tokens_per_s, verdict_tone, verdict_word
+from probe.render.findings import finding_items
+from probe.render.hardware import deciding_facts, machine_name
+from probe.render.page import Block, Cell, Facts, Heading, Item, Items, Page, Paragraph, Section, Tone
+from probe.render.tables import download_text, models_by_verdict, placement_text, size_map_table
+from probe.render.working import attempts_blocks, estimate_blocks
+from probe.report.documents import (
+    EngineDocument,
+    FindingDocument,
+    RecommendationDocument,
+    ReportDocument,
+    Route,
+)
+
+_URGENT = ("critical", "warning")
+
+
+def report_page(report: ReportDocument, lang: str) -> Page:
+    """The whole page for one machine."""
+    sections = [
+        _section("deciding", lang, deciding_facts(report.machine, lang)),
+        _section("size_map", lang, *_map_blocks(report, lang)),
+        _section("by_verdict", lang, *_names_blocks(report, lang)),
+        _section("recommendations", lang, *_recommendation_blocks(report.recommendations, lang)),
+    ]
+    if report.summary.routes:
+        sections.append(_section("routes", lang, _route_items(report.summary.routes, lang)))
+    if report.engines:
+        sections.append(_section("engines", lang, _engine_items(report.engines, lang)))
+    sections.append(_section("findings", lang, finding_items(report.findings, lang)))
+    sections.append(_section("how", lang, *_how_blocks(report, lang)))
+    return Page(
+        title=t("page.title.report", lang, machine=machine_name(report.machine, lang)),
+        headline=report.summary.headline,
+        notices=_notices(report.findings, lang),
+        sections=tuple(sections),
+        footer=t(
+            "page.footer",
+            lang,
+            version=report.tool.version,
+            catalogs=report.tool.catalogs,
+            created_at=report.created_at,
+        ),
+    )
+
+
+def _section(title: str, lang: str, *blocks: Block) -> Section:
+    return Section(title=t(f"page.section.{title}", lang), blocks=blocks)
+
+
+def _notices(findings: Sequence[FindingDocument], lang: str) -> tuple[Paragraph, ...]:
+    urgent = [finding for finding in findings if finding.severity in _URGENT]
+    if not urgent:
+        return ()
+    title = urgent[0].title.rstrip(".")
+    return (Paragraph(t("page.notice.findings", lang, count=len(urgent), title=title), Tone.POOR),)
+
+
+def _map_blocks(report: ReportDocument, lang: str) -> list[Block]:
+    table = size_map_table(report.size_map, lang)
+    examples: dict[str, str] = {}
+    for cell in report.size_map:
+        examples.setdefault(cell.size_class, cell.example)
+    written = ", ".join(f"{size} {example}" for size, example in examples.items())
+    return [
+        Paragraph(t("page.map.intro", lang)),
+        table,
+        Paragraph(t("page.map.computed_with", lang, examples=written), Tone.FAINT),
+        Facts(rows=tuple(_legend(lang))),
+    ]
+
+
+def _legend(lang: str) -> list[tuple[str, Cell]]:
+    rules = limits()
+    values = {
+        Verdict.COMFORTABLE: {
+            "decode": rules.comfortable.decode_tokens_per_s_low,
+            "first_token_s": rules.comfortable.first_token_s,
+        },
+        Verdict.USABLE: {
+            "decode": rules.usable.decode_tokens_per_s,
+            "first_token_s": rules.usable.first_token_s,
+        },
+        Verdict.SLOW: {"decode": rules.slow.decode_tokens_per_s},
+    }
+    rows = []
+    for verdict in Verdict:
+        written = {name: f"{value:g}" for name, value in values.get(verdict, {}).items()}
+        meaning = t(f"verdicts.{verdict.value}.meaning", lang, **written)
+        rows.append((verdict_word(verdict, lang), Cell(meaning, Tone.FAINT)))
+    return rows
+
+
+def _names_blocks(report: ReportDocument, lang: str) -> list[Block]:
+    context = f"{report.models[0].context:,}" if report.models else "8,192"
+    return [
+        Paragraph(t("page.models.explained", lang, context=context), Tone.FAINT),
+        models_by_verdict(report.models, lang),
+    ]
+
+
+def _purpose_word(purpose: str, lang: str) -> str:
+    key = f"page.purpose.{purpose}"
+    return t(key, lang) if has(key, lang) else purpose
+
+
+def _recommendation_blocks(recommendations: Sequence[RecommendationDocument], lang: str) -> list[Block]:
+    if not recommendations:
+        return [Paragraph(t("page.recommendation.none", lang))]
+    by_purpose: dict[str, list[RecommendationDocument]] = {}
+    for recommendation in recommendations:
+        by_purpose.setdefault(recommendation.purpose, []).append(recommendation)
+    blocks: list[Block] = []
+    for purpose, chosen in by_purpose.items():
+        blocks.append(Heading(_purpose_word(purpose, lang)))
+        blocks.append(Items(items=tuple(_recommendation(one, lang) for one in chosen), numbered=True))
+    return blocks
+
+
+def _recommendation(one: RecommendationDocument, lang: str) -> Item:
+    figures = t(
+        "page.recommendation.figures",
+        lang,
+        verdict=verdict_word(one.verdict, lang),
+        speed=tokens_per_s(one.speed.decode_tokens_per_s, lang),
+        memory=gib(one.memory.total_bytes, lang),
+        download=download_text(one.file_bytes, lang),
+    )
+    return Item(
+        text=joined((one.model.name, one.quantization, placement_text(one.placement, lang)), " · "),
+        tone=verdict_tone(one.verdict),
+        lines=tuple(line for line in (figures, one.why) if line),
+        command=one.command,
+    )
+
+
+def _route_items(routes: Sequence[Route], lang: str) -> Items:
+    items = []
+    for route in routes:
+        key = f"page.route.{route.route}"
+        name = t(key, lang) if has(key, lang) else route.route
+        verdict = _verdict_of(route.verdict)
+        word = verdict_word(verdict, lang)
+        items.append(
+            Item(
+                text=f"{name}: {word}",
+                tone=verdict_tone(verdict),
+                lines=tuple(line for line in (route.text, route.address) if line),
+            )
+        )
+    return Items(items=tuple(items))
+
+
+def _verdict_of(value: str) -> Verdict:
+    return next((verdict for verdict in Verdict if verdict.value == value), Verdict.UNKNOWN)
+
+
+def _engine_items(engines: Sequence[EngineDocument], lang: str) -> Items:
+    tones = {"ok": Tone.GOOD, "limited": Tone.POOR, "no": Tone.BAD}
+    return Items(
+        items=tuple(
+            Item(
+                text=f"{engine.engine}: {t(f'page.engine.{engine.verdict}', lang)}",
+                tone=tones.get(engine.verdict, Tone.FAINT),
+                lines=engine.reasons,
+            )
+            for engine in engines
+        )
+    )
+
+
+def _how_blocks(report: ReportDocument, lang: str) -> list[Block]:
+    blocks: list[Block] = [Paragraph(t("page.how.estimate", lang))]
+    top = report.recommendations[0] if report.recommendations else report.summary.largest_usable
+    if top is not None:
+        text = t("page.how.top_pick", lang, model=top.model.name, quantization=top.quantization)
+        blocks.append(Heading(text))
+        blocks.extend(estimate_blocks(top, lang))
+    blocks.extend(attempts_blocks(report.machine.attempts, lang))
+    return blocks
