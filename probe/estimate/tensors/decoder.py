@@ -86,7 +86,7 @@ def prediction_block(
         heads = d.num_key_value_heads
         if kind is LayerKind.SLIDING and d.swa_num_key_value_heads is not None:
             heads = d.swa_num_key_value_heads
-        inner = v._replace(kind=kind, moe=moe and bool(d.num_experts), kv_heads=heads)
+        inner = v._replace(kind=kind, moe=moe and bool(d.num_experts), kv_heads=heads, indexer=True)
         parts: list[TensorPart] = [
             *block(d, inner),
             weight("nextn.eh_proj", 2 * d.hidden_size, d.hidden_size, role=Role.OTHER),

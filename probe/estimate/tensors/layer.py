@@ -16,6 +16,7 @@ class LayerVariant(NamedTuple):
     owns_kv: bool = True  # Gemma 4: the last layers reuse an earlier layer's keys and values
     compress_ratio: int = 0  # DeepSeek-V4
     hashed: bool = False  # DeepSeek-V4: routed by token number
+    indexer: bool = True  # GLM-5.2: other layers use the indexer of an earlier one
 
 
 def is_moe_layer(d: Dimensions, layer: int) -> bool:
@@ -79,6 +80,7 @@ def variant_of(d: Dimensions, layer: int, *, mark_first: bool = False) -> LayerV
         owns_kv=owns_kv(d, layer),
         compress_ratio=ratios[layer] if ratios is not None and layer < len(ratios) else 0,
         hashed=layer < int(d.extra.get("num_hash_layers", 0)),
+        indexer=str(d.extra.get("indexer_types", ""))[layer : layer + 1] != "S",
     )
 
 
