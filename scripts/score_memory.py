@@ -13,7 +13,9 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
+
+import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -93,11 +95,11 @@ class Models:
     """Finds the model of a row: its GGUF metadata, else the catalog."""
 
     def __init__(self, arch_lines: Iterable[str]) -> None:
-        self._metadata: dict[str, dict[str, object]] = {}
+        self._entries: dict[str, dict[str, Any]] = {}
         for line in arch_lines:
             if line.strip():
                 entry = json.loads(line)
-                self._metadata[entry["model"]] = entry["metadata"]
+                self._entries[entry["model"]] = entry
         self._specs: dict[str, ModelSpec] = {}
 
     def find(self, name: str) -> ModelSpec:
@@ -107,15 +109,38 @@ class Models:
             ProbeError: neither the metadata nor the catalog has it.
         """
         if name not in self._specs:
-            if name in self._metadata:
-                from probe.model_files.gguf_model import model_from_metadata
-
-                self._specs[name] = model_from_metadata(self._metadata[name], name=name)
+            if name in self._entries:
+                self._specs[name] = spec_of(self._entries[name])
             else:
                 from probe.catalog.models import find_model
 
                 self._specs[name] = find_model(name)
         return self._specs[name]
+
+
+def spec_of(entry: dict[str, Any]) -> ModelSpec:
+    """The model of one line of the JSONL.
+
+    Metadata alone does not say whether the head is the input table again; where the line
+    has the engine's parameter count, the form that is nearer to it is taken.
+    """
+    from probe.estimate.tensors import parameter_count
+    from probe.model_files.gguf_model import model_from_metadata
+
+    spec = model_from_metadata(entry["metadata"], name=entry["model"])
+    count = entry.get("n_params_llamacpp")
+    if not count or spec.dimensions is None:
+        return spec
+    forms = [
+        msgspec.structs.replace(
+            spec, dimensions=msgspec.structs.replace(spec.dimensions, tie_word_embeddings=tied)
+        )
+        for tied in (spec.dimensions.tie_word_embeddings, not spec.dimensions.tie_word_embeddings)
+    ]
+    try:
+        return min(forms, key=lambda form: abs(parameter_count(form) - count))
+    except ProbeError:
+        return spec
 
 
 def extra_bufts(notes: dict[str, str]) -> bool:
@@ -299,10 +324,8 @@ def print_table(
     """The scores for a person; errors in percent."""
     print(f"{'part':<12}{'rows':>7}{'coverage':>10}{'median':>10}{'p90':>10}{'p95':>10}{'worst':>10}")
     for part, entry in table.items():
-        cells = [
-            "-" if entry[key] is None else f"{entry[key] * 100:.3f}"  # type: ignore[literal-required]
-            for key in ("median", "p90", "p95", "worst")
-        ]
+        values = (entry["median"], entry["p90"], entry["p95"], entry["worst"])
+        cells = ["-" if value is None else f"{value * 100:.3f}" for value in values]
         print(
             f"{part:<12}{entry['rows']:>7}{entry['coverage']:>10.3f}"
             + "".join(f"{cell:>10}" for cell in cells)

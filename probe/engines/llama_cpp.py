@@ -9,7 +9,8 @@ from probe.catalog.model_spec import ModelSpec
 from probe.engines.llama_cpp_split import LayerPlan, plan_layers
 from probe.engines.request import LayerSplit, Request
 from probe.estimate.breakdown import DeviceMemory, MemoryBreakdown
-from probe.estimate.compute_buffer import compute_buffer_bytes, output_buffer_bytes
+from probe.estimate.compute_buffer import batch_of, compute_buffer_bytes, output_buffer_bytes
+from probe.estimate.compute_graph.builder import Batch
 from probe.estimate.gguf_metadata import gguf_metadata
 from probe.estimate.kv_cache import CacheCells, cache_cells, fits_blocks, kv_bytes_per_layer
 from probe.estimate.llama_hparams import Hparams, hparams_from_metadata
@@ -64,13 +65,14 @@ def cells_of(h: Hparams, request: Request) -> CacheCells:
     return cells._replace(sliding=cells.full) if request.swa_full else cells
 
 
-@lru_cache(maxsize=4096)
-def _compute(h_id: int, cells: CacheCells, ubatch: int, flash_attention: bool) -> int:
-    h = _by_id[h_id]
-    return compute_buffer_bytes(h, cells, ubatch=ubatch, flash_attention=flash_attention)
-
-
-_by_id: dict[int, Hparams] = {}
+@lru_cache(maxsize=8192)
+def _compute(spec_id: int, batch: Batch) -> int | None:
+    """Compute buffer, or None where the architecture's graph is not modeled."""
+    spec, h = _hparams_cache[spec_id]
+    try:
+        return compute_buffer_bytes(spec, h, batch)
+    except NotModeledError:
+        return None
 
 
 def lay_out(
@@ -99,8 +101,14 @@ def lay_out(
         state_layers = state_bytes_per_layer(h, request.parallel)
     except NotModeledError:
         return _without_caches(plan, backend)
-    _by_id[id(h)] = h
-    compute = _compute(id(h), cells, min(request.ubatch, LOGICAL_BATCH), flash)
+    batch = batch_of(
+        cells,
+        ubatch=request.ubatch,
+        flash_attention=flash,
+        type_k=request.kv_type_k,
+        type_v=request.kv_type_v,
+    )
+    compute = _compute(id(spec), batch)
     output = output_buffer_bytes(h, request.parallel)
     devices = []
     for name in plan.devices:
@@ -115,7 +123,9 @@ def lay_out(
                 recurrent_state_bytes=sum(
                     state_layers[layer] for layer in layers if layer < len(state_layers)
                 ),
-                compute_bytes=(compute if not host_only else 0) + (output if not on_gpu else 0),
+                compute_bytes=None
+                if compute is None
+                else (compute if not host_only else 0) + (output if not on_gpu else 0),
                 repack_bytes=_repack(plan, name, extra_bufts),
                 runtime_bytes=_RUNTIME_BYTES.get(backend, 0) if on_gpu else _PROCESS_BYTES,
             )

@@ -1,33 +1,60 @@
-"""Scratch memory of one batch in llama.cpp: the widest moment of its compute graph.
+"""Scratch memory of one batch in llama.cpp, computed from the compute graph's own tensors.
 
-First form: the readings of ENGINES.md Part 2. tests/truth/llamacpp_memory.csv.gz measures it.
+The graph of the architecture is built and laid out by the engine's allocator rules
+(compute_graph/); nothing is fitted. All 1,171 rows of tests/truth/llamacpp_memory.csv.gz come
+out to the engine's last digit.
 """
 
+from functools import lru_cache
+
+from probe.catalog.model_spec import ModelSpec
+from probe.estimate.compute_graph import build_graph
+from probe.estimate.compute_graph.builder import Batch, Builder, LayerTensors
+from probe.estimate.compute_graph.ggml import peak_bytes
 from probe.estimate.kv_cache import CacheCells
 from probe.estimate.llama_hparams import Hparams
+from probe.estimate.tensors import Parts, model_layout
+
+CPU_ALIGNMENT = 32  # TENSOR_ALIGNMENT, ggml/src/ggml-cpu
 
 
-def compute_buffer_bytes(h: Hparams, cells: CacheCells, *, ubatch: int, flash_attention: bool) -> int:
-    """Bytes of the compute buffer when everything runs on one device."""
-    batch = min(ubatch, cells.context)
-    used = max(h.experts_used, default=0)
-    expert = max(h.expert_feed_forward, default=0) or max(h.feed_forward, default=0)
-    widest = 3 * max(h.feed_forward, default=0)
-    if h.experts:
-        widest = max(3 * used * expert, widest if h.dense_lead else 0)
-    attends = any(h.cached)
-    mask = 0
-    if attends:
-        mask = 2 * batch * (cells.full + (cells.sliding if h.window and any(h.sliding) else 0))
-    if h.mla and flash_attention:
-        base = 4 * batch * max(1400 * max(h.heads) + 4 * h.embedding, h.vocabulary + 5 * h.embedding)
-    else:
-        base = 4 * batch * (max(h.vocabulary, widest) + 5 * h.embedding)
-    size = base + mask
-    if attends and not flash_attention:
-        heads = max(h.heads)
-        size = max(size, 4 * batch * (heads * cells.full + cells.full) + 4 * batch * 13 * h.embedding // 2)
-    return size
+@lru_cache(maxsize=512)
+def _shapes(parts: Parts) -> LayerTensors:
+    return {part.name: part.shape for part in parts}
+
+
+def batch_of(
+    cells: CacheCells,
+    *,
+    ubatch: int,
+    flash_attention: bool,
+    type_k: str = "f16",
+    type_v: str = "f16",
+    outputs: int | None = None,
+) -> Batch:
+    """The batch llama.cpp reserves for: full, spread evenly over the sequences.
+
+    Args:
+        outputs: tokens whose logits are wanted; None: all, the library's default.
+
+    Source: sched_reserve and graph_reserve, src/llama-context.cpp#L580 and #L2526.
+    """
+    tokens = min(ubatch, cells.context)
+    wanted = tokens if outputs is None else min(tokens, outputs)
+    tokens = -(-tokens // cells.sequences) * cells.sequences
+    return Batch(tokens, cells.sequences, wanted, cells, flash_attention, type_k, type_v)
+
+
+def compute_buffer_bytes(spec: ModelSpec, h: Hparams, batch: Batch, *, alignment: int = CPU_ALIGNMENT) -> int:
+    """Bytes of the compute buffer when everything runs on one device.
+
+    Raises:
+        NotModeledError: no graph for this architecture, or its shapes are not known.
+    """
+    layout = model_layout(spec)
+    layers = tuple(_shapes(layout.templates[index]) for index in layout.layers)
+    builder = Builder(h, batch, _shapes(layout.outside), layers)
+    return peak_bytes(build_graph(builder), alignment)
 
 
 def output_buffer_bytes(h: Hparams, sequences: int) -> int:

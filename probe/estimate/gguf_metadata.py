@@ -20,6 +20,26 @@ _ZERO_KV: Final = frozenset(
 _MARKED_BY_HEADS: Final = frozenset(
     {"jamba", "granitehybrid", "lfm2", "lfm2moe", "nemotron_h", "nemotron_h_moe", "kimi-linear", "plamo2"}
 )
+# (gating function, normalized weights) that converters write: 1 softmax, 2 sigmoid.
+_ROUTERS: Final[dict[str, tuple[int, bool]]] = {
+    "afmoe": (2, True),
+    "bailingmoe": (1, True),
+    "bailingmoe2": (2, True),
+    "deepseek2": (2, True),
+    "deepseek32": (2, True),
+    "deepseek4": (4, True),
+    "dots1": (2, True),
+    "exaone-moe": (2, True),
+    "glm-dsa": (2, True),
+    "glm4moe": (2, True),
+    "kimi-linear": (2, True),
+    "lfm2moe": (2, True),
+    "mimo2": (2, True),
+    "minimax-m2": (2, True),
+    "mistral4": (1, True),
+    "nemotron_h_moe": (2, True),
+    "step35": (2, True),
+}
 _SLIDING_ARRAYS: Final = frozenset({"gemma4", "mimo2", "step35", "granite-swa"})
 
 
@@ -89,6 +109,12 @@ def _experts(m: Metadata, arch: str, d: Dimensions) -> None:
         m["expert_shared_count"] = shared
     if d.first_k_dense:
         m["leading_dense_block_count"] = d.first_k_dense
+    if arch in _ROUTERS:
+        m["expert_gating_func"], m["expert_weights_norm"] = _ROUTERS[arch]
+    groups = _extra(d, "n_group", 0)
+    if groups > 1:
+        m["expert_group_count"] = groups
+        m["expert_group_used_count"] = _extra(d, "topk_group", 1)
     if d.moe_latent_size:
         m["moe_latent_size"] = d.moe_latent_size
     if d.moe_layer_step:

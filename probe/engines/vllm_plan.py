@@ -1,0 +1,230 @@
+"""vLLM's KV-cache plan for a model: what its own planner answers, with nothing installed.
+
+Checked against tests/truth/vllm_kv.csv.gz: 11,178 plans that vLLM 0.32.0's planner made
+with its real model classes. Rules and their sources stand in the vllm_* modules.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from probe.catalog.model_spec import ModelSpec
+from probe.engines.vllm_groups import Group, Layout, layout_of
+from probe.engines.vllm_layers import ModelCache, is_modeled, model_cache, text_type
+from probe.engines.vllm_platform import GpuClass, resolve_dtype, sees_image_prefix
+from probe.engines.vllm_rejections import Rejection, refused_by_backend, refused_by_config
+from probe.model_files.hf_quantization import stored_quantization
+
+_BATCHES_IN_FLIGHT: Final = 2  # async scheduling, on by default (config/vllm.py max_in_flight_tokens)
+_GEMMA4_VIDEO_TOKENS: Final = 32 * (70 + 2 + 6)  # models/gemma4_mm.py#L267: one 32-frame video in a batch
+FP8_CACHES: Final = ("fp8", "fp8_e4m3")
+
+
+class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of the planner. `available_bytes`: KV memory per GPU; None plans without a limit."""
+
+    max_model_len: int
+    gpu: GpuClass
+    tp: int = 1
+    kv_dtype: str = "auto"
+    available_bytes: int | None = None
+    prefix_caching: bool | None = None  # None: vLLM's default
+    batched_tokens: int | None = None  # None: vLLM's default
+
+
+class KvPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The planner's figures, per GPU. A refusal sets `rejection` alone; `fits` None: not known here."""
+
+    request: PlanRequest
+    fits: bool | None
+    rejection: Rejection | None = None
+    dtype: str | None = None
+    layout: Layout | None = None
+    batched_tokens: int | None = None
+    prefix_caching: bool | None = None
+    cache_mode: str | None = None  # align, none; None without states
+    backends: tuple[str, ...] = ()
+    estimated_max_len: int | None = None  # only when it does not fit
+
+    @property
+    def block_size(self) -> int | None:
+        """Tokens of one block."""
+        return self.layout.block_tokens if self.layout else None
+
+    @property
+    def bytes_per_block(self) -> int | None:
+        """Bytes of one block of the pool on one GPU."""
+        return self.layout.block_bytes if self.layout else None
+
+    @property
+    def blocks_one_request(self) -> int | None:
+        """Blocks of one request of the full length."""
+        if self.layout is None:
+            return None
+        return self.layout.blocks_of_request(self.request.max_model_len, self.in_flight)
+
+    @property
+    def need_bytes_one_request(self) -> int | None:
+        """KV memory of one request of the full length on one GPU."""
+        return None if self.layout is None else (self.blocks_one_request or 0) * self.layout.block_bytes
+
+    @property
+    def in_flight(self) -> int:
+        """Tokens that may be scheduled and not yet settled."""
+        return _BATCHES_IN_FLIGHT * (self.batched_tokens or 0)
+
+    @property
+    def num_blocks(self) -> int | None:
+        """Blocks of the pool, the null block counted."""
+        if self.layout is None or self.request.available_bytes is None:
+            return None
+        return self.request.available_bytes // self.layout.block_bytes if self.layout.block_bytes else 1
+
+    @property
+    def max_concurrency(self) -> float | None:
+        """Full-length requests the pool holds, as vLLM prints it: the null block is not taken off."""
+        blocks, one = self.num_blocks, self.blocks_one_request
+        return blocks / one if self.fits and blocks is not None and one else None
+
+    @property
+    def tokens_capacity(self) -> int | None:
+        """`GPU KV cache size` of vLLM's log."""
+        concurrency = self.max_concurrency
+        return None if concurrency is None else int(concurrency * self.request.max_model_len)
+
+
+def plan(spec: ModelSpec, request: PlanRequest) -> KvPlan:
+    """vLLM's KV-cache plan for `spec` on GPUs of one class.
+
+    Works from a config.json (spec.hf_config) and, where none is known, from the
+    catalog's dimensions. `fits` is None when the shapes or the cache layout of the
+    model are not known here.
+    """
+    d = spec.dimensions
+    if d is None or not is_modeled(spec):
+        return KvPlan(request=request, fits=None)
+    capability = request.gpu.capability
+    refused = refused_by_config(
+        spec,
+        d,
+        tp=request.tp,
+        max_model_len=request.max_model_len,
+        longest=spec.max_context,
+        capability=capability,
+    )
+    if refused is not None:
+        return KvPlan(request=request, fits=False, rejection=refused)
+    dtype = resolve_dtype(spec.native_dtype, spec.model_type, capability)
+    fp8 = _fp8_cache(spec, request)
+    prefix = _image_prefix(spec)
+    cache = model_cache(
+        spec, d, tp=request.tp, dtype=dtype, fp8=fp8, capability=capability, image_prefix=prefix
+    )
+    refused = refused_by_backend(cache, fp8=fp8, capability=capability)
+    if refused is not None:
+        return KvPlan(request=request, fits=False, rejection=refused, dtype=dtype)
+    return _planned(spec, request, cache, dtype, image_prefix=prefix)
+
+
+def need_bytes(plan_made: KvPlan, length: int) -> int:
+    """KV memory of one request of `length` tokens on one GPU, by a plan that was not rejected."""
+    layout = plan_made.layout
+    if layout is None:
+        return 0
+    return layout.blocks_of_request(length, plan_made.in_flight) * layout.block_bytes
+
+
+def longest_length(plan_made: KvPlan, available_bytes: int, limit: int) -> int:
+    """Longest request that fits into `available_bytes` minus the null block, at most `limit`; 0 if none.
+
+    Source: vllm 0.32.0, v1/core/kv_cache_utils.py#L2369 (bisection).
+    """
+    layout = plan_made.layout
+    if layout is None:
+        return 0
+    usable = available_bytes - layout.block_bytes
+    if need_bytes(plan_made, 1) > usable:
+        return 0
+    left, right, found = 1, limit, 1
+    while left <= right:
+        middle = (left + right) // 2
+        if need_bytes(plan_made, middle) <= usable:
+            found, left = middle, middle + 1
+        else:
+            right = middle - 1
+    return found
+
+
+def _fp8_cache(spec: ModelSpec, request: PlanRequest) -> bool:
+    """`auto` follows a checkpoint that brings its own FP8 scales for the cache."""
+    if request.kv_dtype != "auto":
+        return request.kv_dtype in FP8_CACHES
+    return spec.hf_config is not None and stored_quantization(spec.hf_config).quantized_kv_cache
+
+
+def _image_prefix(spec: ModelSpec) -> bool:
+    bidirectional = spec.dimensions.extra.get("use_bidirectional_attention") if spec.dimensions else None
+    return sees_image_prefix(spec.model_type, bidirectional, multimodal=is_multimodal(spec))
+
+
+def is_multimodal(spec: ModelSpec) -> bool:
+    """Whether vLLM loads the class that takes images, videos or sound."""
+    if spec.hf_config is None:
+        return spec.modality != "text" and text_type(spec) != f"{spec.model_type}_text"
+    return any(isinstance(spec.hf_config.get(key), Mapping) for key in ("vision_config", "audio_config"))
+
+
+def _batched_tokens(spec: ModelSpec, request: PlanRequest, *, image_prefix: bool) -> int:
+    """Default of --max-num-batched-tokens, raised where one video must fit (engine/arg_utils.py#L3146)."""
+    if request.batched_tokens is not None:
+        return request.batched_tokens
+    tokens = request.gpu.batched_tokens
+    if image_prefix and (spec.model_type or "").startswith("gemma4"):
+        tokens = max(tokens, _GEMMA4_VIDEO_TOKENS)
+    return min(tokens, request.gpu.sequences * request.max_model_len)
+
+
+def _planned(
+    spec: ModelSpec, request: PlanRequest, cache: ModelCache, dtype: str, *, image_prefix: bool
+) -> KvPlan:
+    prefix_caching = not cache.stateful_only and request.prefix_caching is not False
+    stateful = any(layer.kind == "state" for layer in cache.layers)
+    cache_mode = "align" if prefix_caching else "none"
+    made = KvPlan(
+        request=request,
+        fits=True,
+        dtype=dtype,
+        layout=layout_of(cache, cache_mode=cache_mode),
+        batched_tokens=_batched_tokens(spec, request, image_prefix=image_prefix),
+        prefix_caching=prefix_caching,
+        cache_mode=cache_mode if stateful else None,
+        backends=tuple(backend for backend in cache.backends() if backend),
+    )
+    available = request.available_bytes
+    if available is None or made.layout is None or not made.layout.groups:
+        return made
+    usable = available - made.layout.block_bytes
+    if usable > 0 and (made.need_bytes_one_request or 0) <= usable:
+        return made
+    estimate = longest_length(made, available, request.max_model_len) if usable > 0 else 0
+    return msgspec.structs.replace(made, fits=False, estimated_max_len=estimate or None)
+
+
+def written_groups(made: KvPlan) -> str:
+    """The groups in one line: `5*sliding(1024):8@16/131072 + full:8@16/131072`."""
+    if made.layout is None:
+        return ""
+    parts: dict[str, int] = {}
+    for group in made.layout.groups:
+        text = _written_group(group)
+        parts[text] = parts.get(text, 0) + 1
+    return " + ".join(f"{count}*{text}" if count > 1 else text for text, count in parts.items())
+
+
+def _written_group(group: Group) -> str:
+    texts = []
+    for page, count in group.pages:
+        window = f"({page.layer.window})" if page.layer.window else ""
+        texts.append(f"{page.layer.kind}{window}:{count}@{page.block_tokens}/{page.page_bytes}")
+    return texts[0] if len(texts) == 1 else f"uniform[{' '.join(texts)}]"

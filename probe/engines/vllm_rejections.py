@@ -1,0 +1,141 @@
+"""Why vLLM refuses a model before it plans any memory, in the order in which it finds out.
+
+Source throughout: vllm 0.32.0 (file and line at each rule).
+"""
+
+from typing import Final
+
+import msgspec
+
+from probe.catalog.model_spec import Dimensions, LayerKind, ModelSpec
+from probe.engines.vllm_layers import ModelCache, implemented, text_type
+from probe.engines.vllm_platform import Capability, refuses_fp8_cache
+from probe.engines.vllm_states import is_mamba2
+from probe.errors import FactValue
+from probe.model_files.hf_quantization import stored_quantization
+
+# lowest compute capability by quantization method: get_min_capability of
+# model_executor/layers/quantization/* (10 x major + minor)
+MINIMUM_CAPABILITY: Final = {
+    "awq": 75, "auto_awq": 75, "awq_marlin": 75, "gptq": 60, "auto_gptq": 60, "gptq_marlin": 60,
+    "compressed-tensors": 70, "fp8": 75, "deepseek_v4_fp8": 75, "fbgemm_fp8": 80, "modelopt": 80,
+    "modelopt_fp4": 75, "modelopt_mxfp8": 80, "mxfp4": 80, "gpt_oss_mxfp4": 80, "moe_wna16": 70,
+    "experts_int8": 80, "fp_quant": 100, "quark": 70, "inc": 60, "auto-round": 60, "torchao": 75,
+    "humming": 75,
+}  # fmt: skip
+_STATEFUL: Final = (LayerKind.MAMBA, LayerKind.LINEAR, LayerKind.PARALLEL, LayerKind.CONV)
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """One refusal; `values` fill the sentence named `kind` in messages.
+
+    Kinds: unsupported_architecture, max_model_len, heads, quant_unsupported, groups,
+    kv_heads, no_backend, fp8_unsupported.
+    """
+
+    kind: str
+    values: dict[str, FactValue] = {}
+
+
+def refused_by_config(
+    spec: ModelSpec,
+    d: Dimensions,
+    *,
+    tp: int,
+    max_model_len: int,
+    longest: int | None,
+    capability: Capability,
+) -> Rejection | None:
+    """Refusals that follow from the config alone; None when there is none.
+
+    Args:
+        longest: what the config allows as context; None when it does not say.
+    """
+    name = spec.hf_architecture or spec.model_type
+    own_class = implemented(spec)
+    stateful = any(d.kind_of(index) in _STATEFUL for index in range(d.num_hidden_layers))
+    if own_class is None and not stateful:
+        return Rejection(kind="unsupported_architecture", values={"architecture": name})
+    if longest is not None and max_model_len > longest:  # config/model.py#L2639
+        return Rejection(kind="max_model_len", values={"asked": max_model_len, "longest": longest})
+    if d.num_attention_heads % tp:  # config/model.py#L1545
+        return Rejection(kind="heads", values={"heads": d.num_attention_heads, "tp": tp})
+    quantization = _refused_quantization(spec, capability)
+    if quantization is not None:
+        return quantization
+    if own_class is not True and stateful:  # models/transformers/base.py#L620
+        return Rejection(kind="unsupported_architecture", values={"architecture": name})
+    return _refused_split(spec, d, tp)
+
+
+def refused_by_backend(cache: ModelCache, *, fp8: bool, capability: Capability) -> Rejection | None:
+    """Refusals of the attention backends in use; None when they serve the model."""
+    for layer in cache.layers:
+        if layer.kind == "state":
+            continue
+        if layer.backend is None:  # platforms/cuda.py#L484
+            return Rejection(kind="no_backend", values={"capability": _written(capability)})
+        if fp8 and refuses_fp8_cache(layer.backend, capability):
+            return Rejection(
+                kind="fp8_unsupported", values={"backend": layer.backend, "capability": _written(capability)}
+            )
+    return None
+
+
+def _refused_quantization(spec: ModelSpec, capability: Capability) -> Rejection | None:
+    """The method's gate against this GPU (config/vllm.py, get_quant_config)."""
+    method = stored_quantization(spec.hf_config).method if spec.hf_config else None
+    if method is None and spec.hf_config is None and spec.native_quantization == "mxfp4":
+        method = "mxfp4"
+    least = MINIMUM_CAPABILITY.get(method or "")
+    if least is None or capability[0] * 10 + capability[1] >= least:
+        return None
+    return Rejection(
+        kind="quant_unsupported",
+        values={"method": method, "least": f"{least // 10}.{least % 10}", "capability": _written(capability)},
+    )
+
+
+def _refused_split(spec: ModelSpec, d: Dimensions, tp: int) -> Rejection | None:
+    """Splits that a model class asserts: Mamba-2 groups and heads, then key and value heads."""
+    mamba = any(
+        d.kind_of(index) in {LayerKind.MAMBA, LayerKind.PARALLEL} for index in range(d.num_hidden_layers)
+    )
+    if mamba and is_mamba2(
+        d
+    ):  # model_executor/layers/mamba/mamba_mixer2.py: tp divides heads, and groups or 1
+        groups = d.ssm_n_groups or 1
+        if (d.ssm_num_heads or 0) % tp:
+            return Rejection(kind="heads", values={"heads": d.ssm_num_heads, "tp": tp})
+        if groups % tp and groups != 1:
+            return Rejection(kind="groups", values={"groups": groups, "tp": tp})
+    linear_heads = d.linear_num_value_heads or 0
+    if linear_heads % tp:
+        return Rejection(kind="heads", values={"heads": linear_heads, "tp": tp})
+    if d.kv_lora_rank or not d.num_attention_heads:
+        return None
+    for heads in {
+        *(d.layer_kv_heads or (d.num_key_value_heads,)),
+        d.swa_num_key_value_heads or d.num_key_value_heads,
+    }:
+        if heads and not _divides(
+            heads, tp, own_class=implemented(spec) is True, query_heads=d.num_attention_heads
+        ):
+            return Rejection(kind="kv_heads", values={"kv_heads": heads, "tp": tp})
+    return None
+
+
+def _divides(heads: int, tp: int, *, own_class: bool, query_heads: int) -> bool:
+    """Own classes assert that one number divides the other; transformers' only need whole groups."""
+    if own_class:
+        return heads % tp == 0 if heads >= tp else tp % heads == 0
+    return (query_heads // tp) % max(1, heads // tp) == 0
+
+
+def _written(capability: Capability) -> str:
+    return f"{capability[0]}.{capability[1]}"
+
+
+def model_type_of(spec: ModelSpec) -> str:
+    """Model type of the whole file, which vLLM's number-format rule asks."""
+    return spec.model_type or text_type(spec)

@@ -1,0 +1,43 @@
+"""llama.cpp's compute graphs, small enough to be laid out in a millisecond."""
+
+from collections.abc import Callable
+
+from probe.estimate.compute_graph import hybrid
+from probe.estimate.compute_graph.builder import Builder
+from probe.estimate.compute_graph.decoder import RECIPES, Recipe, transformer
+from probe.estimate.compute_graph.ggml import Graph
+from probe.estimate.compute_graph.latent import latent_attention
+from probe.estimate.not_modeled import UNKNOWN_ARCHITECTURE, NotModeledError
+
+_LATENT = Recipe(attention=latent_attention, gating=0, normalized=None)
+_OTHERS: dict[str, tuple[Callable[[Builder, Recipe], Graph], Recipe]] = {
+    "deepseek2": (transformer, _LATENT),
+    "mistral4": (transformer, _LATENT),
+    "mamba": (hybrid.mamba, Recipe()),
+    "mamba2": (hybrid.mamba, Recipe()),
+    "jamba": (hybrid.jamba, Recipe(rope="none", normalized=False)),
+    "granitehybrid": (hybrid.granite_hybrid, Recipe()),
+    "falcon-h1": (hybrid.falcon_h1, Recipe()),
+    "nemotron_h": (hybrid.nemotron_h, Recipe(rope="none")),
+    "nemotron_h_moe": (hybrid.nemotron_h, Recipe(rope="none")),
+    "lfm2": (hybrid.lfm2, Recipe()),
+    "lfm2moe": (hybrid.lfm2, Recipe(gating=0)),
+    "qwen3next": (hybrid.qwen_next, Recipe()),
+    "qwen35": (hybrid.qwen_next, Recipe(positions=4)),
+    "qwen35moe": (hybrid.qwen_next, Recipe(positions=4)),
+}
+
+
+def build_graph(b: Builder) -> Graph:
+    """The graph llama.cpp reserves memory for.
+
+    Raises:
+        NotModeledError: this architecture's graph is not written down here.
+    """
+    name = b.h.architecture
+    if name in RECIPES:
+        return transformer(b, RECIPES[name])
+    if name not in _OTHERS:
+        raise NotModeledError(UNKNOWN_ARCHITECTURE, architecture=name)
+    build, recipe = _OTHERS[name]
+    return build(b, recipe)

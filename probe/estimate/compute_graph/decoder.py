@@ -1,0 +1,223 @@
+"""The common decoder: norm, attention, norm, feed-forward; and how architectures differ from it.
+
+Source: src/models/<arch>.cpp (graph of each), llama.cpp b11434. What a tensor's presence
+decides there (biases, norms of queries and keys, gates, shared experts) is decided by the
+tensor's presence here.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from probe.estimate.compute_graph.builder import SIGMOID, SOFTMAX, SOFTMAX_WEIGHT, Builder
+from probe.estimate.compute_graph.ggml import Graph, Tensor
+from probe.estimate.llama_hparams import Hparams
+
+Attention = Callable[["Builder", "Recipe", Tensor], Tensor]
+
+
+class Recipe(NamedTuple):
+    """How one architecture differs from Llama."""
+
+    rms: bool = True
+    rope: str = (
+        "all"  # all, none, windows (only layers with one), sliding (these, or all), skip (not each 4th)
+    )
+    rope_first: bool = False  # queries and keys are normed after the rotation
+    flat_norm: bool = False  # norms of queries and keys span all heads
+    bare_norm: bool = False  # queries and keys are normed without a weight (Llama 4)
+    parallel: str = ""  # attention and feed-forward read the same norm; the order of the final sum
+    ffn_norm: str = "ffn_norm"
+    fused_up: bool = False  # one weight holds gate and up
+    residual_first: bool = False
+    shared_first: bool = False  # the shared expert runs before the routed ones
+    gating: int = SOFTMAX  # 0: as the file says, else softmax
+    default_gating: int = SOFTMAX
+    normalized: bool | None = True  # None: as the file says
+    weigh_input: bool = False
+    late_outputs: bool = False  # wanted rows are picked at the end; the last hidden state is an output
+    hidden_output: bool = False
+    scaled_input: bool = False
+    temperature: bool = False  # queries are scaled by position
+    positions: int = 1  # numbers a position: 4 with multi-axis rotation
+    deepstack: int = 0  # layers that add a further input embedding
+    attention: Attention | None = None
+
+
+def rotates(h: Hparams, recipe: Recipe, layer: int) -> bool:
+    """Whether `layer` rotates its queries and keys."""
+    if recipe.rope == "skip":
+        return (layer + 1) % 4 != 0
+    if recipe.rope == "windows":
+        return h.sliding[layer]
+    if recipe.rope == "sliding":
+        return h.sliding[layer] or not any(h.sliding)
+    return recipe.rope == "all"
+
+
+def heads(b: Builder, recipe: Recipe, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of the current layer, normed and rotated."""
+    h, i = b.h, b.index
+    size, value = h.key_size[i], h.value_size[i]
+    count, kv_count = h.heads[i], h.kv_heads[i]
+    if recipe.flat_norm:
+        q, k, v = b.linear(x, "attn_q"), b.linear(x, "attn_k"), b.linear(x, "attn_v")
+        if b.has("attn_q_norm.weight"):
+            q = b.norm(q, "attn_q_norm", rms=recipe.rms)
+            k = b.norm(k, "attn_k_norm", rms=recipe.rms)
+        q, k, v = b.heads(q, size, count), b.heads(k, size, kv_count), b.heads(v, value, kv_count)
+    else:
+        q, k, v = b.qkv(x, size, count, kv_count, value)
+    norm_here = not recipe.flat_norm and b.has("attn_q_norm.weight")
+    if norm_here and not recipe.rope_first:
+        q, k = b.norm(q, "attn_q_norm", rms=recipe.rms), b.norm(k, "attn_k_norm", rms=recipe.rms)
+    if rotates(h, recipe, i):
+        positions = b.position_input(recipe.positions)
+        q, k = b.rope(q, positions=positions), b.rope(k, positions=positions)
+        if recipe.bare_norm:
+            q, k = b.norm(q), b.norm(k)
+    elif recipe.temperature:
+        q = b.g.over(q, b.attention_scale())
+    if norm_here and recipe.rope_first:
+        q, k = b.norm(q, "attn_q_norm", rms=recipe.rms), b.norm(k, "attn_k_norm", rms=recipe.rms)
+    return q, k, v
+
+
+def self_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
+    """Attention of the current layer with its projections."""
+    q, k, v = heads(b, recipe, x)
+    return b.attend(q, k, v)
+
+
+def feed_forward(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
+    """Dense network or mixture of experts, whichever the layer holds."""
+    if not b.has("ffn_gate_inp.weight"):
+        return b.ffn(x, fused=recipe.fused_up)
+    shared = b.has("ffn_up_shexp.weight")
+    if shared and recipe.shared_first:
+        side = shared_expert(b, x)
+        return b.add(routed(b, recipe, x), side)
+    out = routed(b, recipe, x)
+    return b.add(out, shared_expert(b, x)) if shared else out
+
+
+def routed(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
+    """The routed experts of the current layer."""
+    h = b.h
+    gating = recipe.gating or h.number("expert_gating_func", 0) or recipe.default_gating
+    normalized = recipe.normalized
+    if normalized is None:
+        normalized = bool(h.metadata.get(f"{h.architecture}.expert_weights_norm", False))
+    return b.moe(x, gating=gating, normalized=normalized, weigh_input=recipe.weigh_input)
+
+
+def shared_expert(b: Builder, x: Tensor) -> Tensor:
+    """The expert every token runs through."""
+    if not b.has("ffn_gate_inp_shexp.weight"):
+        return b.ffn(x, "ffn_up_shexp", "ffn_gate_shexp", "ffn_down_shexp")
+    logit = b.matmul(x, 1)
+    gate = b.g.over(b.g.over(logit), logit)
+    return b.g.over(b.ffn(x, "ffn_up_shexp", "ffn_gate_shexp", "ffn_down_shexp"), gate)
+
+
+def transformer(b: Builder, recipe: Recipe) -> Graph:
+    """A whole model of equal decoder layers."""
+    h = b.h
+    width = h.embedding * (1 + recipe.deepstack)
+    stream = b.embeddings(scaled=recipe.scaled_input, width=width)
+    attention = recipe.attention or self_attention
+    for index in range(h.layers):
+        b.enter(index)
+        last = index == h.layers - 1
+        stream = layer(b, recipe, attention, stream, last)
+        if index < recipe.deepstack:
+            stream = b.add(stream, b.deepstack_slice())
+    if recipe.late_outputs:
+        stream.output = True
+        stream = b.pick_outputs(stream)
+    return b.head(stream, rms=recipe.rms)
+
+
+def layer(b: Builder, recipe: Recipe, attention: Attention, stream: Tensor, last: bool) -> Tensor:
+    """One layer over the residual stream."""
+    normed = b.norm(stream, "attn_norm", rms=recipe.rms) if b.has("attn_norm.weight") else stream
+    out = attention(b, recipe, normed)
+    side = normed
+    if last and not recipe.late_outputs:
+        out = b.pick_outputs(out)
+        stream = b.pick_outputs(stream)
+        if recipe.parallel:
+            side = b.pick_outputs(side)
+    if recipe.parallel:
+        fed = feed_forward(b, recipe, side)
+        order = {"f": fed, "s": stream, "a": out}
+        first, second, third = (order[letter] for letter in recipe.parallel)
+        return b.add(b.add(first, second), third)
+    if recipe.ffn_norm != "post_attention_norm" and b.has("post_attention_norm.weight"):
+        out = b.norm(out, "post_attention_norm", rms=recipe.rms)
+    middle = b.add(out, stream)
+    x = b.norm(middle, recipe.ffn_norm, rms=recipe.rms) if b.has(f"{recipe.ffn_norm}.weight") else middle
+    fed = feed_forward(b, recipe, x)
+    if b.has("post_ffw_norm.weight"):
+        fed = b.norm(fed, "post_ffw_norm", rms=recipe.rms)
+    return b.add(middle, fed) if recipe.residual_first else b.add(fed, middle)
+
+
+_ROUTED = {"gating": 0, "normalized": None}
+_POST_NORM = {"ffn_norm": "post_attention_norm"}
+
+RECIPES = {
+    "arcee": Recipe(),
+    "apertus": Recipe(),
+    "bailingmoe": Recipe(normalized=None),
+    "bailingmoe2": Recipe(gating=0, normalized=None),
+    "chatglm": Recipe(fused_up=True),
+    "cohere2": Recipe(rms=False, rope="windows", parallel="fsa"),
+    "command-r": Recipe(rms=False, rope="all", parallel="fsa"),
+    "deepseek": Recipe(normalized=False),
+    "dots1": Recipe(gating=0, normalized=None),
+    "ernie4_5": Recipe(),
+    "ernie4_5-moe": Recipe(),
+    "exaone": Recipe(),
+    "exaone-moe": Recipe(rope="windows", gating=0, normalized=None, default_gating=SIGMOID),
+    "exaone4": Recipe(rope="sliding"),
+    "falcon": Recipe(rms=False, parallel="fas"),
+    "gemma": Recipe(),
+    "gemma2": Recipe(),
+    "gemma3": Recipe(scaled_input=True),
+    "glm4": Recipe(fused_up=True),
+    "glm4moe": Recipe(
+        ffn_norm="post_attention_norm", gating=0, normalized=None, default_gating=SIGMOID, hidden_output=True
+    ),
+    "gpt-oss": Recipe(
+        ffn_norm="post_attention_norm", gating=SOFTMAX_WEIGHT, normalized=False, late_outputs=True
+    ),
+    "granite": Recipe(),
+    "granitemoe": Recipe(),
+    "hunyuan-dense": Recipe(rope_first=True),
+    "hunyuan-moe": Recipe(rope_first=True, shared_first=True),
+    "internlm2": Recipe(),
+    "llama": Recipe(),
+    "llama4": Recipe(
+        rope="skip", bare_norm=True, temperature=True, gating=SIGMOID, normalized=False, weigh_input=True
+    ),
+    "minicpm": Recipe(),
+    "minimax-m2": Recipe(flat_norm=True, gating=0),
+    "mistral3": Recipe(),
+    "nemotron": Recipe(rms=False),
+    "olmo2": Recipe(flat_norm=True),
+    "olmoe": Recipe(flat_norm=True, normalized=False),
+    "phi2": Recipe(rms=False, parallel="afs"),
+    "phi3": Recipe(fused_up=True, residual_first=True),
+    "phimoe": Recipe(residual_first=True),
+    "qwen2": Recipe(),
+    "qwen2moe": Recipe(normalized=False),
+    "qwen2vl": Recipe(positions=4),
+    "qwen3": Recipe(),
+    "qwen3moe": Recipe(),
+    "qwen3vl": Recipe(positions=4, deepstack=3),
+    "qwen3vlmoe": Recipe(positions=4, deepstack=3),
+    "seed_oss": Recipe(ffn_norm="post_attention_norm"),
+    "smollm3": Recipe(rope="skip"),
+    "stablelm": Recipe(rms=False),
+    "starcoder2": Recipe(rms=False),
+}

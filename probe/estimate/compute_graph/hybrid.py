@@ -1,0 +1,167 @@
+"""Models that mix attention with layers that keep a state.
+
+Source: src/models/{mamba,jamba,granite-hybrid,falcon-h1,nemotron-h,lfm2,qwen3next,qwen35,
+kimi-linear}.cpp, llama.cpp b11434.
+"""
+
+from probe.estimate.compute_graph.builder import SIGMOID, Builder
+from probe.estimate.compute_graph.decoder import Recipe, feed_forward, self_attention
+from probe.estimate.compute_graph.ggml import Graph, Tensor
+from probe.estimate.compute_graph.recurrent import (
+    gated_delta_net,
+    mamba_1,
+    mamba_2,
+    short_convolution,
+)
+
+
+def mamba(b: Builder, recipe: Recipe) -> Graph:
+    """Mamba and Mamba-2: nothing but state layers."""
+    del recipe
+    stream = b.embeddings()
+    for index in range(b.h.layers):
+        b.enter(index)
+        normed = b.norm(stream, "attn_norm")
+        out = mamba_1(b, normed) if b.h.architecture == "mamba" else mamba_2(b, normed)
+        if index == b.h.layers - 1:
+            out, stream = b.pick_outputs(out), b.pick_outputs(stream)
+        stream = b.add(out, stream)
+    return b.head(stream)
+
+
+def mixer(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
+    """Attention or the architecture's state layer, whichever this layer is."""
+    if not b.h.recurrent[b.index]:
+        return (recipe.attention or self_attention)(b, recipe, x)
+    if b.h.architecture == "jamba":
+        return mamba_1(b, x)
+    if b.h.architecture in ("lfm2", "lfm2moe"):
+        return short_convolution(b, x)
+    return mamba_2(b, x)
+
+
+def jamba(b: Builder, recipe: Recipe) -> Graph:
+    """Jamba: the residual comes first in both sums."""
+    stream = b.embeddings()
+    for index in range(b.h.layers):
+        b.enter(index)
+        out = mixer(b, recipe, b.norm(stream, "attn_norm"))
+        if index == b.h.layers - 1:
+            out, stream = b.pick_outputs(out), b.pick_outputs(stream)
+        middle = b.add(stream, out)
+        stream = b.add(middle, feed_forward(b, recipe, b.norm(middle, "ffn_norm")))
+    return b.head(stream)
+
+
+def granite_hybrid(b: Builder, recipe: Recipe) -> Graph:
+    """Granite 4 H."""
+    stream = b.embeddings()
+    for index in range(b.h.layers):
+        b.enter(index)
+        out = mixer(b, recipe, b.norm(stream, "attn_norm"))
+        if index == b.h.layers - 1:
+            out, stream = b.pick_outputs(out), b.pick_outputs(stream)
+        middle = b.add(out, stream)
+        stream = b.add(feed_forward(b, recipe, b.norm(middle, "ffn_norm")), middle)
+    return b.head(stream)
+
+
+def falcon_h1(b: Builder, recipe: Recipe) -> Graph:
+    """Falcon-H1: attention and Mamba-2 side by side in every layer."""
+    stream = b.embeddings()
+    for index in range(b.h.layers):
+        b.enter(index)
+        attended = self_attention(b, recipe, b.norm(stream, "attn_norm"))
+        scanned = mamba_2(b, b.norm(stream, "attn_norm"))
+        middle = b.add(b.add(attended, scanned), stream)
+        if index == b.h.layers - 1:
+            middle = b.pick_outputs(middle)
+        stream = b.add(feed_forward(b, recipe, b.norm(middle, "ffn_norm")), middle)
+    return b.head(stream)
+
+
+def nemotron_h(b: Builder, recipe: Recipe) -> Graph:
+    """Nemotron-H: one sublayer a layer; wanted rows are picked at the end."""
+    h = b.h
+    stream = b.embeddings()
+    for index in range(h.layers):
+        b.enter(index)
+        normed = b.norm(stream, "attn_norm")
+        if h.recurrent[index]:
+            out = mamba_2(b, normed)
+        elif h.cached[index]:
+            out = self_attention(b, recipe, normed)
+        elif b.has("ffn_gate_inp.weight"):
+            out = _latent_experts(b, recipe, normed)
+        else:
+            out = b.ffn(normed)
+        stream = b.add(out, stream)
+    return b.late_head(stream)
+
+
+def _latent_experts(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
+    """Experts that may work in a narrower space, and a shared one that does not."""
+    narrow = b.linear(x, "ffn_latent_down") if b.has("ffn_latent_down.weight") else x
+    router = b.matmul(x, b.h.experts)
+    normalized = bool(b.h.metadata.get(f"{b.h.architecture}.expert_weights_norm", False))
+    out = b.moe(narrow, gating=SIGMOID, normalized=normalized, router=router)
+    if b.has("ffn_latent_up.weight"):
+        out = b.linear(out, "ffn_latent_up")
+    shared = b.ffn(x, "ffn_up_shexp", "ffn_gate_shexp", "ffn_down_shexp")
+    return b.add(out, shared)
+
+
+def lfm2(b: Builder, recipe: Recipe) -> Graph:
+    """LFM2: short convolutions with a few attention layers; the residual comes first."""
+    stream = b.embeddings()
+    for index in range(b.h.layers):
+        b.enter(index)
+        out = mixer(b, recipe, b.norm(stream, "attn_norm"))
+        if index == b.h.layers - 1:
+            out, stream = b.pick_outputs(out), b.pick_outputs(stream)
+        middle = b.add(stream, out)
+        stream = b.add(middle, feed_forward(b, recipe, b.norm(middle, "ffn_norm")))
+    return b.head(stream, norm="token_embd_norm")
+
+
+def gated_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
+    """Attention whose query projection also holds an output gate (Qwen3-Next, Qwen3.5)."""
+    g, h, i = b.g, b.h, b.index
+    size, count, kv_count = h.key_size[i], h.heads[i], h.kv_heads[i]
+    both = b.linear(x, "attn_q")
+    k, v = b.linear(x, "attn_k"), b.linear(x, "attn_v")
+    if h.architecture == "qwen3next":
+        both = g.view(both, (2 * size, count, b.n, 1))
+    positions = b.position_input(recipe.positions)
+    q = b.rope(b.norm(g.view(both, (size, count, b.n)), "attn_q_norm"), positions=positions)
+    k = b.rope(b.norm(b.heads(k, size, kv_count), "attn_k_norm"), positions=positions)
+    out = b.attend(q, k, b.heads(v, size, kv_count), output=None)
+    gate = g.over(b.cont(g.view(both, (size, count, b.n)), (size * count, b.n)))
+    return b.linear(g.over(out, gate), "attn_output")
+
+
+def qwen_next(b: Builder, recipe: Recipe) -> Graph:
+    """Qwen3-Next and Qwen3.5: three gated delta nets for each attention layer."""
+    h = b.h
+    stream = b.embeddings()
+    for index in range(h.layers):
+        b.enter(index)
+        normed = b.norm(stream, "attn_norm")
+        b.g.expand(normed)
+        out = gated_delta_net(b, normed) if h.recurrent[index] else gated_attention(b, recipe, normed)
+        middle = b.add(out, stream)
+        x = b.norm(middle, "post_attention_norm")
+        stream = b.add(_experts_with_gated_share(b, recipe, x), middle)
+    return b.late_head(stream)
+
+
+def _experts_with_gated_share(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
+    if not b.has("ffn_gate_inp.weight"):
+        return b.ffn(x)
+    out = b.moe(x)
+    if not b.has("ffn_up_shexp.weight"):
+        return out
+    shared = b.ffn(x, "ffn_up_shexp", "ffn_gate_shexp", "ffn_down_shexp")
+    gate = b.g.over(b.matmul(x, 1))
+    del recipe
+    return b.add(out, b.g.over(shared, gate))
