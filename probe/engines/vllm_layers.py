@@ -65,6 +65,7 @@ class ModelCache(msgspec.Struct, frozen=True):
     layers: tuple[CachedLayer, ...]
     latent: bool = False
     dtype: str = "bfloat16"
+    fp8: bool = False  # keys and values are stored in FP8
 
     @property
     def hybrid(self) -> bool:
@@ -140,12 +141,13 @@ def model_cache(
     latent = bool(d.kv_lora_rank) and (model_type in _LATENT_TYPES or implemented(spec) is False)
     if model_type in _ENCODERS:
         return ModelCache((), dtype=dtype)
+    fp8 = fp8 and model_type not in _FALCON  # falcon.py#L173 does not pass the cache settings on
     reader = _Reader(
         d,
         model_type,
         tp=tp,
         dtype=dtype,
-        fp8=fp8 and model_type not in _FALCON,
+        fp8=fp8,
         capability=capability,
         image_prefix=image_prefix,
     )
@@ -156,7 +158,7 @@ def model_cache(
             layers.append(reader.state(kind, from_file=spec.hf_config is not None))
         if kind in {LayerKind.FULL, LayerKind.SLIDING, LayerKind.PARALLEL}:
             layers.extend(reader.latent(index) if latent else reader.attention(kind, index))
-    return ModelCache(tuple(layers), latent=latent, dtype=dtype)
+    return ModelCache(tuple(layers), latent=latent, dtype=dtype, fp8=fp8)
 
 
 class _Reader:

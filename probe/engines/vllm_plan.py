@@ -121,7 +121,7 @@ def plan(spec: ModelSpec, request: PlanRequest) -> KvPlan:
     cache = model_cache(
         spec, d, tp=request.tp, dtype=dtype, fp8=fp8, capability=capability, image_prefix=prefix
     )
-    refused = refused_by_backend(cache, fp8=fp8, capability=capability)
+    refused = refused_by_backend(cache, capability=capability)
     if refused is not None:
         return KvPlan(request=request, fits=False, rejection=refused, dtype=dtype)
     return _planned(spec, request, cache, dtype, image_prefix=prefix)

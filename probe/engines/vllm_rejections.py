@@ -68,14 +68,14 @@ def refused_by_config(
     return _refused_split(spec, d, tp)
 
 
-def refused_by_backend(cache: ModelCache, *, fp8: bool, capability: Capability) -> Rejection | None:
+def refused_by_backend(cache: ModelCache, *, capability: Capability) -> Rejection | None:
     """Refusals of the attention backends in use; None when they serve the model."""
     for layer in cache.layers:
         if layer.kind == "state":
             continue
         if layer.backend is None:  # platforms/cuda.py#L484
             return Rejection(kind="no_backend", values={"capability": _written(capability)})
-        if fp8 and refuses_fp8_cache(layer.backend, capability):
+        if cache.fp8 and refuses_fp8_cache(layer.backend, capability):
             return Rejection(
                 kind="fp8_unsupported", values={"backend": layer.backend, "capability": _written(capability)}
             )
