@@ -90,7 +90,9 @@ def _pruned_llama(spec: ModelSpec) -> int:
     total = 2 * hidden * d.vocab_size + hidden
     for heads, width in zip(d.layer_kv_heads, d.layer_intermediate_sizes, strict=True):
         if heads:
-            total += 2 * hidden * d.num_attention_heads * d.head_dim + 2 * hidden * heads * d.head_dim + hidden
+            total += (
+                2 * hidden * d.num_attention_heads * d.head_dim + 2 * hidden * heads * d.head_dim + hidden
+            )
         if width:
             total += 3 * hidden * width + hidden
     return total

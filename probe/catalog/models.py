@@ -1,0 +1,84 @@
+"""The models we know: all rows, and the one row that a typed name means."""
+
+from functools import cache
+from typing import Final
+
+import msgspec
+
+from probe.catalog.files import read_data
+from probe.catalog.model_spec import ModelSpec
+from probe.catalog.names import ModelNames
+from probe.errors import CatalogError
+
+MODELS_FILE: Final = "catalogs/models/models.json"
+EXCLUDED_FILE: Final = "catalogs/models/excluded.json"
+
+
+class ModelsFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What scripts/build_models.py writes for the program to load."""
+
+    schema_version: int
+    updated: str  # newest `retrieved` of its rows
+    models: tuple[ModelSpec, ...]
+
+
+class ExcludedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model we know of and leave out, and why."""
+
+    id: str
+    reason: str
+    source: str
+    retrieved: str
+
+
+@cache
+def _models_file() -> ModelsFile:
+    data = read_data(MODELS_FILE)
+    try:
+        return msgspec.json.decode(data, type=ModelsFile)
+    except msgspec.MsgspecError as error:
+        raise CatalogError("input.catalog_damaged", path=MODELS_FILE, detail=str(error)) from error
+
+
+def all_models() -> tuple[ModelSpec, ...]:
+    """Every model of the catalog, in the order of its files.
+
+    Raises:
+        CatalogError: the catalog is missing or damaged.
+    """
+    return _models_file().models
+
+
+def catalog_date() -> str:
+    """The day on which the newest row was retrieved, as "2026-11-21"."""
+    return _models_file().updated
+
+
+@cache
+def excluded_models() -> tuple[ExcludedModel, ...]:
+    """Models left out of the catalog, each with its reason."""
+    try:
+        return msgspec.json.decode(read_data(EXCLUDED_FILE), type=tuple[ExcludedModel, ...])
+    except msgspec.MsgspecError as error:
+        raise CatalogError("input.catalog_damaged", path=EXCLUDED_FILE, detail=str(error)) from error
+
+
+@cache
+def _names() -> ModelNames:
+    return ModelNames(all_models())
+
+
+@cache
+def find_model(name: str) -> ModelSpec:
+    """The model that a person means by `name`.
+
+    An exact alias, repository name or Ollama tag wins. Otherwise case, spaces,
+    hyphens and Korean spellings do not matter ("exaone 4 32b", "라마 3.1 8b").
+    Where several rows fit whose tensors are equal, the newest instruct row is
+    meant; another vendor's fine-tune never answers to the original's name.
+
+    Raises:
+        AmbiguousNameError: several models of different shapes fit; all are suggested.
+        UnknownNameError: none fits; the nearest names are suggested.
+    """
+    return _names().find(name)
