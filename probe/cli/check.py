@@ -37,12 +37,16 @@ def check(
     from probe.cli.machine_source import machine_of
     from probe.cli.model_source import model_of
     from probe.cli.output import Answer, Wanted, print_answer
+
+    session = session_of(ctx)
+    wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    model_spec = model_of(model, online=online)
+    found = machine_of(machine, spec, session=session, quiet=quiet)
+
     from probe.recommender.answer import Verdict
     from probe.recommender.options import Options
     from probe.report.build import build_check
 
-    session = session_of(ctx)
-    wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
     asked = Options(
         context=context,
         parallel=parallel,
@@ -52,8 +56,6 @@ def check(
         alias=alias,
         show_host_name=not no_host_name,
     )
-    model_spec = model_of(model, online=online)
-    found = machine_of(machine, spec, session=session, quiet=quiet)
     document = build_check(found, model_spec, asked, lang=session.lang)
 
     def page() -> object:

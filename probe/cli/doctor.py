@@ -23,11 +23,13 @@ def doctor(
     """Print the findings."""
     from probe.cli.machine_source import machine_of
     from probe.cli.output import Answer, Wanted, print_answer
-    from probe.report.build import build_doctor
 
     session = session_of(ctx)
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
     found = machine_of(machine, spec, session=session, quiet=quiet)
+
+    from probe.report.build import build_doctor
+
     document = build_doctor(found, lang=session.lang)
 
     def page() -> object:

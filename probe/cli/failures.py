@@ -32,7 +32,9 @@ def usage_line(error: Any, lang: str) -> str:
         known = (
             [option for parameter in context.command.params for option in parameter.opts] if context else []
         )
-        likely = ", ".join(nearest(name, [option for option in known if option.startswith("--")]))
+        # Without their dashes, which would make all of them look alike.
+        words = [option.removeprefix("--") for option in known if option.startswith("--")]
+        likely = ", ".join(f"--{word}" for word in nearest(name.lstrip("-"), words))
         key = "cli.usage.no_such_option_near" if likely else "cli.usage.no_such_option"
         values = {"suggestions": likely} if likely else {}
         return clean(t(key, lang, option=name, command=command, **values))

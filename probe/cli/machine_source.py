@@ -19,8 +19,6 @@ def machine_of(
     Raises:
         InputError: both a file and words are given, or one of them is wrong.
     """
-    from probe.catalog.enrich import enrich
-
     if machine_file is not None and spec is not None:
         raise InputError("cli.usage.two_machines")
     if record is not None and (machine_file is not None or spec is not None):
@@ -28,12 +26,16 @@ def machine_of(
     if machine_file is not None:
         from probe.report.read import read_machine
 
-        return enrich(read_machine(machine_file))
-    if spec is not None:
+        found = read_machine(machine_file)
+    elif spec is not None:
         from probe.catalog.from_spec import from_spec
 
-        return enrich(from_spec(spec))
-    return enrich(_live(session, quiet=quiet, record=record))
+        found = from_spec(spec)
+    else:
+        found = _live(session, quiet=quiet, record=record)
+    from probe.catalog.enrich import enrich
+
+    return enrich(found)
 
 
 def _live(session: Session, *, quiet: bool, record: Path | None) -> Machine:

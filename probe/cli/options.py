@@ -71,7 +71,8 @@ Format = Annotated[
     str | None,
     typer.Option("--format", metavar="F", parser=choice("--format", FORMATS), help="cli.option.format"),
 ]
-Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="cli.option.output")]
+# Text, not Path: a closing slash says "folder".
+Output = Annotated[str | None, typer.Option("--output", "-o", metavar="PATH", help="cli.option.output")]
 Lang = Annotated[
     str | None,
     typer.Option("--lang", metavar="ko|en", parser=choice("--lang", LANGUAGES), help="cli.option.lang"),

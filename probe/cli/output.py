@@ -36,7 +36,7 @@ class Wanted(NamedTuple):
     quiet: bool
 
     @classmethod
-    def checked(cls, *, json: bool, format_name: str | None, output: Path | None, quiet: bool) -> "Wanted":
+    def checked(cls, *, json: bool, format_name: str | None, output: str | None, quiet: bool) -> "Wanted":
         """The wish, refused before any work is done where it cannot be granted.
 
         Raises:
@@ -48,14 +48,15 @@ class Wanted(NamedTuple):
         if output is None:
             chosen = "json" if json else format_name or "terminal"
             return cls(chosen, json, None, None, quiet)
-        if output.is_dir() or str(output).endswith(("/", "\\")):
-            _check_folder(output)
-            return cls(format_name or "terminal", json, None, output, quiet)
-        chosen = _format_of_file(output, format_name)
-        _check_folder(output.parent)
-        if output.exists() and not os.access(output, os.W_OK):
-            raise InputError("cli.output.unwritable", path=str(output))
-        return cls(chosen, json, output, None, quiet)
+        path = Path(output).expanduser()
+        if path.is_dir() or output.endswith(("/", "\\")):
+            _check_folder(path)
+            return cls(format_name or "terminal", json, None, path, quiet)
+        chosen = _format_of_file(path, format_name)
+        _check_folder(path.parent)
+        if path.exists() and not os.access(path, os.W_OK):
+            raise InputError("cli.output.unwritable", path=str(path))
+        return cls(chosen, json, path, None, quiet)
 
 
 def _format_of_file(output: Path, format_name: str | None) -> str:

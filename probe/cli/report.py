@@ -42,11 +42,14 @@ def report(
         return EXIT_DONE
     from probe.cli.machine_source import machine_of
     from probe.cli.output import Answer, Wanted, print_answer
-    from probe.recommender.options import Options
-    from probe.report.build import build_report
 
     session = session_of(ctx)
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    found = machine_of(machine, spec, session=session, quiet=quiet)
+
+    from probe.recommender.options import Options
+    from probe.report.build import build_report
+
     asked = Options(
         context=context,
         parallel=parallel,
@@ -57,7 +60,6 @@ def report(
         show_host_name=not no_host_name,
         api_url=api_url,
     )
-    found = machine_of(machine, spec, session=session, quiet=quiet)
     document = build_report(found, asked, lang=session.lang, created_at=_now())
 
     def page() -> object:

@@ -31,11 +31,13 @@ def scan(
     """Print what the machine is made of."""
     from probe.cli.machine_source import machine_of
     from probe.cli.output import Answer, Wanted, print_answer
-    from probe.machine.redact import redact
 
     session = session_of(ctx)
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
     found = machine_of(machine, spec, session=session, quiet=quiet, record=record)
+
+    from probe.machine.redact import redact
+
     document = redact(found, alias=alias, show_host_name=not no_host_name)
 
     def page() -> object:

@@ -26,11 +26,11 @@ def check_page(check: CheckDocument, lang: str, *, explain: bool = False) -> Pag
         else None,
         _section("command", lang, Command(check.command)) if check.command else None,
         _memory_section(check, lang),
-        _section("speed", lang, *_speed_blocks(check, lang)),
+        None if check.fits is False else _section("speed", lang, *_speed_blocks(check, lang)),
         _section("alternatives", lang, alternatives_table(check.alternatives, lang))
         if check.alternatives
         else None,
-        _section("inputs", lang, *_input_blocks(check, lang)) if explain else None,
+        _section("inputs", lang, *_input_blocks(check, lang)) if explain and check.speed.inputs else None,
     ]
     return Page(
         title=t("page.title.check", lang, model=check.model.name, machine=_machine(check, lang)),
@@ -141,7 +141,7 @@ def _speed_blocks(check: CheckDocument, lang: str) -> list[Block]:
         (
             t("page.check.fits_now", lang),
             None
-            if check.fits_now is None
+            if check.fits_now is None or not check.fits
             else t(f"page.check.fits_now_{'yes' if check.fits_now else 'no'}", lang),
         ),
     ]
@@ -154,8 +154,8 @@ def _speed_blocks(check: CheckDocument, lang: str) -> list[Block]:
 
 
 def _input_blocks(check: CheckDocument, lang: str) -> list[Block]:
-    blocks: list[Block] = [Paragraph(t("page.how.speed_rule", lang))]
-    if check.speed.inputs:
-        blocks.append(input_facts(check.speed.inputs, lang))
-    blocks.append(Paragraph(t("page.check.verify", lang), Tone.FAINT))
-    return blocks
+    return [
+        Paragraph(t("page.how.speed_rule", lang)),
+        input_facts(check.speed.inputs, lang),
+        Paragraph(t("page.check.verify", lang), Tone.FAINT),
+    ]

@@ -64,12 +64,20 @@ def tokens_per_s(speed: Range | None, lang: str) -> str:
     """`45 tok/s (38-52)`: middle and ends; one figure where the ends are the same."""
     if speed is None:
         return unknown(lang)
-    return t("page.tokens_per_s", lang, speed=ends(speed, format_tokens_per_s, lang))
+    low, middle, high = (format_tokens_per_s(value) for value in (speed.low, speed.value, speed.high))
+    if low == high:
+        return t("page.tokens_per_s", lang, middle=middle)
+    return t("page.tokens_per_s_range", lang, low=low, middle=middle, high=high)
 
 
 def tokens_per_s_middle(speed: Range | None, lang: str) -> str:
     """`45`: the middle alone, for tables whose heading holds the unit."""
     return unknown(lang) if speed is None else format_tokens_per_s(speed.value)
+
+
+def compact_tokens_per_s(speed: Range) -> str:
+    """`45`, `1.5k`: the middle alone, at most four letters, for the map."""
+    return format_tokens_per_s(speed.value) if speed.value < 999.5 else f"{speed.value / 1000:.1f}k"
 
 
 def tokens_per_s_ends(speed: Range | None, lang: str) -> str:

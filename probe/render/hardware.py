@@ -15,8 +15,9 @@ from probe.messages import has, t
 from probe.render.figures import bandwidth, basis, count_of, gib, joined, unknown
 from probe.render.page import Cell, Column, Facts, Section, Table, Tone
 from probe.render.tables import device_word, facts
-from probe.units import GB, GIB, format_gib
+from probe.units import GB, GIB, format_gb_per_s, format_gib
 
+_PAIRS_SHOWN = 4
 _COUNTED = (AcceleratorKind.DISCRETE, AcceleratorKind.UNIFIED)
 
 
@@ -60,12 +61,14 @@ def _gpu_rows(machine: Machine, lang: str) -> list[tuple[str, str | None]]:
     if not usable:
         named = any(device.kind in _COUNTED for _, device in others)
         rows.append((label["gpu"], t(f"page.hardware.{'no_gpu_unknown' if named else 'no_gpu'}", lang)))
-    rows.extend((label["gpu"], _other_text(count, device, lang)) for count, device in others)
     if not usable:
         rows.append((label["vram"], t("page.hardware.no_vram", lang)))
     if not usable or machine.memory.bandwidth_bytes_per_s is not None:
         ram = t("page.hardware.ram_bandwidth", lang, value=_ram_bandwidth_text(machine.memory, lang))
         rows.append((label["bandwidth"], ram))
+    other = t("page.hardware.other", lang)
+    for position, (count, device) in enumerate(others):
+        rows.append(("" if position else other, _other_text(count, device, lang)))
     return rows
 
 
@@ -122,7 +125,7 @@ def state_text(device: Accelerator, lang: str) -> str:
 
 
 def _reason_text(code: str, lang: str) -> str:
-    key = f"states.{code}"
+    key = f"states.{code}.title"
     return t(key, lang) if has(key, lang) else code.replace("_", " ")
 
 
@@ -248,7 +251,7 @@ def accelerators_table(machine: Machine, lang: str) -> Table:
                 Cell(gib(device.memory_total_bytes, lang)),
                 Cell(bandwidth(device.bandwidth_bytes_per_s, lang)),
                 Cell(_pcie_text(device, lang)),
-                Cell(state or t("page.result.ok", lang), Tone.PLAIN if usable else Tone.POOR),
+                Cell(state or t("page.hardware.state_usable", lang), Tone.PLAIN if usable else Tone.POOR),
             )
         )
     return Table(columns=columns, rows=tuple(rows))
@@ -286,21 +289,25 @@ def _gb(size_bytes: int | None, lang: str) -> str:
 
 
 def links_table(machine: Machine, lang: str) -> Table:
-    """The roads between devices; they matter when a model is split."""
+    """The roads between devices, equal ones together; they matter when a model is split."""
+    groups: dict[tuple[str, float | None], list[str]] = {}
+    for link in machine.links:
+        pair = f"{device_word(link.a, lang)} - {device_word(link.b, lang)}"
+        groups.setdefault((link.kind.value, link.bytes_per_s), []).append(pair)
     columns = (
-        Column(t("page.column.road", lang)),
         Column(t("page.column.kind", lang)),
+        Column(t("page.column.count", lang), right=True),
         Column(t("page.column.rate", lang), right=True),
+        Column(t("page.column.road", lang), wraps=True),
     )
-    rows = tuple(
-        (
-            Cell(f"{device_word(link.a, lang)} - {device_word(link.b, lang)}"),
-            Cell(link.kind.value),
-            Cell(unknown(lang) if link.bytes_per_s is None else f"{link.bytes_per_s / GB:,.1f}"),
-        )
-        for link in machine.links
-    )
-    return Table(columns=columns, rows=rows)
+    rows = []
+    for (kind, rate), pairs in groups.items():
+        shown = pairs[:_PAIRS_SHOWN]
+        if len(pairs) > len(shown):
+            shown.append(t("page.more", lang, count=len(pairs) - len(shown)))
+        written = unknown(lang) if rate is None else format_gb_per_s(rate)
+        rows.append((Cell(kind), Cell(str(len(pairs))), Cell(written), Cell(", ".join(shown))))
+    return Table(columns=columns, rows=tuple(rows))
 
 
 def software_facts(machine: Machine, lang: str) -> Facts:

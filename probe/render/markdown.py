@@ -55,7 +55,7 @@ def _block(block: Block) -> list[str]:
     if isinstance(block, Table):
         return _table(block)
     if isinstance(block, Facts):
-        return [f"- **{escape(label)}**: {_inside(cell.text)}" for label, cell in block.rows]
+        return _facts(block)
     if isinstance(block, Command):
         return code_block(block.text)
     if isinstance(block, Heading):
@@ -76,6 +76,14 @@ def code_block(text: str) -> list[str]:
     longest = max((len(run) for run in re.findall("`+", cleaned)), default=0)
     fence = "`" * max(3, longest + 1)
     return [fence, cleaned, fence]
+
+
+def _facts(block: Facts) -> list[str]:
+    """One entry a label; a row without label goes on with the label above."""
+    return [
+        f"- **{_inside(label)}**: {_inside(cell.text)}" if label else f"  - {_inside(cell.text)}"
+        for label, cell in block.rows
+    ]
 
 
 def _items(block: Items) -> list[str]:

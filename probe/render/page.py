@@ -23,7 +23,7 @@ class Tone(enum.Enum):
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One cell; `short` is for terminals below 70 columns, `long` from 100 columns on and in files."""
+    """One cell; a table that is too wide for its terminal shows every `short`, one with room every `long`."""
 
     text: str
     tone: Tone = Tone.PLAIN

@@ -72,8 +72,8 @@ def _map_blocks(report: ReportDocument, lang: str) -> list[Block]:
     return [
         Paragraph(t("page.map.intro", lang)),
         table,
-        Paragraph(t("page.map.computed_with", lang, examples=written), Tone.FAINT),
         Facts(rows=tuple(_legend(lang))),
+        Paragraph(t("page.map.computed_with", lang, examples=written), Tone.FAINT),
     ]
 
 
@@ -144,17 +144,10 @@ def _recommendation(one: RecommendationDocument, lang: str) -> Item:
 def _route_items(routes: Sequence[Route], lang: str) -> Items:
     items = []
     for route in routes:
-        key = f"page.route.{route.route}"
-        name = t(key, lang) if has(key, lang) else route.route
         verdict = _verdict_of(route.verdict)
-        word = verdict_word(verdict, lang)
-        items.append(
-            Item(
-                text=f"{name}: {word}",
-                tone=verdict_tone(verdict),
-                lines=tuple(line for line in (route.text, route.address) if line),
-            )
-        )
+        text = t("page.route.entry", lang, verdict=verdict_word(verdict, lang), text=route.text)
+        lines = (route.address,) if route.address else ()
+        items.append(Item(text=text, tone=verdict_tone(verdict), lines=lines))
     return Items(items=tuple(items))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from probe.messages import t
 from probe.recommender.answer import Placement, PlacementKind, Split, Verdict
 from probe.render.figures import (
+    compact_tokens_per_s,
     gib,
     gib_range,
     joined,
@@ -25,7 +26,13 @@ from probe.report.documents import (
 )
 from probe.units import format_gb
 
-NAMES_PER_VERDICT = 12
+_NAMES_SHOWN = {
+    Verdict.COMFORTABLE: 12,
+    Verdict.USABLE: 8,
+    Verdict.SLOW: 8,
+    Verdict.NO: 5,
+    Verdict.UNKNOWN: 5,
+}
 _MAX_DEVICE_COLUMNS = 2
 _PARTS = (
     "weights_bytes",
@@ -51,19 +58,11 @@ def size_map_table(cells: Sequence[SizeMapCell], lang: str) -> Table:
     rows = []
     for size in sizes:
         in_row = [by_place.get((size, level)) for level in levels]
-        examples = in_order(cell.example for cell in in_row if cell is not None)
-        rows.append(
-            (
-                Cell(size, Tone.STRONG),
-                *(_map_cell(cell, lang) for cell in in_row),
-                Cell(", ".join(examples), Tone.FAINT),
-            )
-        )
+        rows.append((Cell(size, Tone.STRONG), *(_map_cell(cell, lang) for cell in in_row)))
     return Table(
         columns=(
             Column(t("page.column.size", lang)),
             *(Column(level) for level in levels),
-            Column(t("page.column.example", lang), from_width=110),
         ),
         rows=tuple(rows),
     )
@@ -73,7 +72,7 @@ def _map_cell(cell: SizeMapCell | None, lang: str) -> Cell:
     if cell is None:
         return Cell("-", Tone.FAINT)
     runs = cell.verdict in (Verdict.COMFORTABLE, Verdict.USABLE, Verdict.SLOW)
-    speed = tokens_per_s_middle(cell.decode_tokens_per_s, lang) if runs and cell.decode_tokens_per_s else ""
+    speed = compact_tokens_per_s(cell.decode_tokens_per_s) if runs and cell.decode_tokens_per_s else ""
     word, short = verdict_word(cell.verdict, lang), verdict_short(cell.verdict, lang)
     memory = gib(cell.total_bytes, lang) if cell.total_bytes else ""
     return Cell(
@@ -84,13 +83,17 @@ def _map_cell(cell: SizeMapCell | None, lang: str) -> Cell:
     )
 
 
-def models_by_verdict(lines: Sequence[ModelLine], lang: str, limit: int = NAMES_PER_VERDICT) -> Items:
-    """What runs comfortably, usably, slowly, not, by name; at most `limit` names each, the rest counted."""
+def models_by_verdict(lines: Sequence[ModelLine], lang: str) -> Items:
+    """What runs comfortably, usably, slowly, not, by name; a limited number each, the rest counted."""
     items = []
     for verdict in Verdict:
         chosen = [line for line in lines if line.verdict is verdict]
         if not chosen:
             continue
+        if verdict is Verdict.NO:
+            # The near misses say more than the giants.
+            chosen.sort(key=lambda line: line.total_bytes or 0)
+        limit = _NAMES_SHOWN[verdict]
         names = [_model_entry(line, lang) for line in chosen[:limit]]
         if len(chosen) > limit:
             names.append(t("page.more", lang, count=len(chosen) - limit))

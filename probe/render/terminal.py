@@ -4,6 +4,7 @@ Lines are drawn with ASCII: a Korean console shows box characters two columns wi
 """
 
 import io
+from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Console, RenderableType
@@ -14,6 +15,7 @@ from rich.text import Text
 from probe.render.page import (
     Block,
     Cell,
+    Column,
     Command,
     Facts,
     Heading,
@@ -28,8 +30,6 @@ from probe.render.text import cell_width, clean
 
 MIN_WIDTH: Final = 40
 MAX_WIDTH: Final = 120
-_NARROW_BELOW: Final = 70
-_LONG_FROM: Final = 100
 _STYLES: Final = {
     Tone.PLAIN: "",
     Tone.STRONG: "bold",
@@ -79,7 +79,9 @@ def _print_section(console: Console, section: Section, width: int) -> None:
     console.print()
     console.print(_text(section.title, Tone.STRONG))
     console.print(Text("-" * width, style=_STYLES[Tone.FAINT]))
-    for block in section.blocks:
+    for number, block in enumerate(section.blocks):
+        if number and isinstance(block, Heading):
+            console.print()
         _print_block(console, block, width)
 
 
@@ -90,7 +92,6 @@ def _print_block(console: Console, block: Block, width: int) -> None:
     elif isinstance(block, Items):
         _print_items(console, block)
     elif isinstance(block, Heading):
-        console.print()
         console.print(_text(block.text, Tone.STRONG))
     elif isinstance(block, Paragraph):
         console.print(_text(block.text, block.tone))
@@ -127,28 +128,44 @@ def _facts(block: Facts) -> RichTable:
     return grid
 
 
-def _at_width(cell: Cell, width: int) -> Text:
-    text = cell.text
-    if width < _NARROW_BELOW and cell.short is not None:
-        text = cell.short
-    elif width >= _LONG_FROM and cell.long is not None:
-        text = cell.long
-    return _text(text, cell.tone)
+def _variants(cell: Cell) -> tuple[str, str, str]:
+    """The cell's text where there is much room, some, and little."""
+    return (cell.long or cell.text, cell.text, cell.short or cell.text)
 
 
 def _table(block: Table, width: int) -> RichTable:
     shown = [index for index, column in enumerate(block.columns) if width >= column.from_width]
-    padding = 1 if width < _NARROW_BELOW else 2
-    table = RichTable(box=None, pad_edge=False, padding=(0, padding, 0, 0), header_style="bold")
-    for index in shown:
-        column = block.columns[index]
+    columns = [block.columns[index] for index in shown]
+    rows = [[row[index] for index in shown] for row in block.rows]
+    texts, gap = _fitting(columns, rows, width)
+    table = RichTable(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+    for column in columns:
         table.add_column(
             _text(column.title),
             justify="right" if column.right else "left",
             no_wrap=not column.wraps,
-            overflow="fold" if column.wraps else "ellipsis",
-            min_width=cell_width(column.title) if not column.wraps else None,
+            overflow="fold",
         )
-    for row in block.rows:
-        table.add_row(*(_at_width(row[index], width) for index in shown))
+    for row, written in zip(rows, texts, strict=True):
+        table.add_row(*(_text(text, cell.tone) for cell, text in zip(row, written, strict=True)))
     return table
+
+
+def _fitting(
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int
+) -> tuple[list[list[str]], int]:
+    """The longest texts with which the table is no wider than the page, and the gap between columns."""
+    texts: list[list[str]] = []
+    for variant in range(3):
+        texts = [[_variants(cell)[variant] for cell in row] for row in rows]
+        for gap in (2, 1):
+            widths = [_column_width(column, [row[at] for row in texts]) for at, column in enumerate(columns)]
+            if sum(widths) + gap * (len(columns) - 1) <= width:
+                return texts, gap
+    return texts, 1
+
+
+def _column_width(column: Column, texts: Sequence[str]) -> int:
+    """Columns that wrap need no more than their title; the others as much as their longest text."""
+    title = cell_width(column.title)
+    return title if column.wraps else max([title, *(cell_width(clean(text)) for text in texts)])

@@ -1,0 +1,46 @@
+"""What is not needed is not loaded: start-up time is a promise."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("msgspec", "rich", "psutil", "pynvml", "cpuinfo", "jinja2", "probe.machine")
+_PROGRAM = """
+import contextlib, io, json, sys
+from probe.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()):
+    code = main({arguments!r})
+print(json.dumps([code, sorted(sys.modules)]))
+"""
+
+
+def modules_after(arguments: list[str]) -> set[str]:
+    """Modules loaded once `probe ARGUMENTS` has run."""
+    process = subprocess.run(
+        [sys.executable, "-c", _PROGRAM.format(arguments=arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    code, modules = json.loads(process.stdout)
+    assert code == 0
+    return set(modules)
+
+
+def test_version_does_not_even_load_the_parser() -> None:
+    assert modules_after(["--version"]) & {*HEAVY, "typer", "tomllib", "tomli"} == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--help", "--lang", "ko"], ["check", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    assert modules_after(arguments) & set(HEAVY) == set()
+
+
+def test_help_of_all_commands_loads_none_of_them() -> None:
+    commands = {"probe.cli.scan", "probe.cli.check", "probe.cli.doctor", "probe.cli.catalog"}
+    assert modules_after(["--help"]) & commands == set()

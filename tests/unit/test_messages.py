@@ -1,0 +1,120 @@
+"""Every sentence exists in both languages, asks for the same values, and shows on a Korean console."""
+
+import re
+import string
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import probe
+from probe.messages import LANGUAGES, has, t
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FOLDER = Path(probe.__file__).parent / "messages"
+TOPICS = sorted({path.stem for path in FOLDER.glob("*/*.toml")})
+# The docstring of messages/__init__.py shows a made-up key.
+SOURCES = sorted(set(Path(probe.__file__).parent.rglob("*.py")) - {FOLDER / "__init__.py"})
+
+
+def sentences(topic: str, lang: str) -> dict[str, str]:
+    def walk(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+        for key, value in node.items():
+            if isinstance(value, Mapping):
+                yield from walk(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+
+    path = FOLDER / lang / f"{topic}.toml"
+    return dict(walk(tomllib.loads(path.read_text(encoding="utf-8")), ""))
+
+
+def placeholders(text: str) -> set[tuple[str, str]]:
+    """Name and unit of each value that a sentence asks for."""
+    return {(name, spec or "") for _, name, spec, _ in string.Formatter().parse(text) if name is not None}
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_both_languages_have_the_same_sentences_with_the_same_values(topic: str) -> None:
+    english, korean = sentences(topic, "en"), sentences(topic, "ko")
+    assert sorted(english) == sorted(korean)
+    assert {key: placeholders(text) for key, text in english.items()} == {
+        key: placeholders(text) for key, text in korean.items()
+    }
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_sentence_can_be_shown_on_a_korean_console(topic: str, lang: str) -> None:
+    """Code page 949 has no check marks, long dashes or bullets."""
+    lacking = {
+        key: [letter for letter in text if not _fits(letter)]
+        for key, text in sentences(topic, lang).items()
+        if not all(_fits(letter) for letter in text)
+    }
+    assert lacking == {}
+
+
+def _fits(letter: str) -> bool:
+    try:
+        letter.encode("cp949")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_korean_sentences_are_korean(topic: str) -> None:
+    """A sentence of several words that holds no Korean letter was forgotten."""
+    forgotten = [
+        key
+        for key, text in sentences(topic, "ko").items()
+        if len(text.split()) > 3
+        and not any("가" <= letter <= "힣" for letter in text)
+        and not (topic == "cli" and key.startswith("example."))
+    ]
+    assert forgotten == []
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_particles_after_names_are_written_as_pairs(topic: str) -> None:
+    """A name may end in a vowel or a consonant: `{name}은(는)`, never `{name}은`."""
+    single = ("}은 ", "}는 ", "}이 ", "}가 ", "}을 ", "}를 ", "}과 ", "}와 ")
+    names = ("name}", "path}", "model}", "machine}", "text}")
+    wrong = [
+        key
+        for key, text in sentences(topic, "ko").items()
+        if any(f"{name[:-1]}{particle}" in f"{text} " for name in names for particle in single)
+    ]
+    assert wrong == []
+
+
+def test_unknown_values_print_the_word_for_unknown() -> None:
+    assert t("page.hardware.free_now", "en", free=None) == "unknown free now"
+    assert "알 수 없음" in t("page.hardware.free_now", "ko", free=None)
+
+
+def test_a_key_that_nobody_wrote_is_an_error_of_ours() -> None:
+    assert not has("page.no_such_sentence", "en")
+    with pytest.raises(KeyError):
+        t("page.no_such_sentence", "en")
+
+
+_CALL = re.compile(r"""(?:\bt\(|\bhas\(|Error\(|\bcode=|\bhelp=|\bkey\s*=)\s*"([a-z_]+\.[a-z0-9_.]+)\"""")
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_sentence_that_code_names_exists(lang: str) -> None:
+    missing = {
+        f"{source.relative_to(FOLDER.parent)}: {key}"
+        for source in SOURCES
+        for key in _CALL.findall(source.read_text(encoding="utf-8"))
+        if key.partition(".")[0] in TOPICS and not has(key, lang)
+    }
+    assert missing == set()
