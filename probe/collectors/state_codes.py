@@ -34,6 +34,7 @@ STATES: Final[dict[str, AcceleratorState]] = {
     "driver_unknown_error": AcceleratorState.UNUSABLE,
     "nvml_error": AcceleratorState.UNUSABLE,
     "nvml_timeout": AcceleratorState.UNUSABLE,
+    "gpu_not_started": AcceleratorState.UNUSABLE,
     "cuda_init_failed": AcceleratorState.UNUSABLE,
 }
 
@@ -51,4 +52,15 @@ INIT_STATES: Final[dict[int, str]] = {
     nvml.LIB_RM_VERSION_MISMATCH: "driver_mismatch",
     nvml.IN_USE: "in_use",
     nvml.UNKNOWN: "driver_unknown_error",
+}
+
+# nvmlDeviceGetHandleByIndex: the device is counted, its handle refused.
+HANDLE_STATES: Final[dict[int, str]] = {**INIT_STATES, nvml.NOT_FOUND: "gpu_lost"}
+
+# Any getter: worse for the device than the missing figure. Worst first.
+DEVICE_STATES: Final[dict[int, str]] = {
+    nvml.GPU_IS_LOST: "gpu_lost",
+    nvml.RESET_REQUIRED: "reset_required",
+    nvml.INSUFFICIENT_POWER: "insufficient_power",
+    nvml.IRQ_ISSUE: "irq_issue",
 }

@@ -58,6 +58,9 @@ class NvidiaDriver(msgspec.Struct, frozen=True, kw_only=True):
     driver_version: str | None = None
     cuda_driver_version: str | None = None
     kernel_module_version: str | None = None
+    library_version: str | None = (
+        None  # of the files beside the loader; differs after an update without a reboot
+    )
 
 
 class LinkKind(enum.Enum):

@@ -19,11 +19,54 @@ USER: Final = "user"
 
 # Names that stand on thousands of machines: they point at nobody, and replacing them would damage facts.
 _NOBODY: Final = frozenset(
-    (
-        "root user users admin administrator home host localhost localdomain default public guest nobody pc "
-        "server desktop laptop node worker runner vm docker container test dev pi ec2-user azureuser gpu cpu "
-        "ubuntu debian fedora arch suse alpine linux windows macos nvidia amd intel apple jetson orin spark"
-    ).split()  # noqa: SIM905 - fifty words in quotes read worse
+    {
+        "root",
+        "user",
+        "users",
+        "admin",
+        "administrator",
+        "home",
+        "host",
+        "localhost",
+        "localdomain",
+        "default",
+        "public",
+        "guest",
+        "nobody",
+        "pc",
+        "server",
+        "desktop",
+        "laptop",
+        "node",
+        "worker",
+        "runner",
+        "vm",
+        "docker",
+        "container",
+        "test",
+        "dev",
+        "pi",
+        "ec2-user",
+        "azureuser",
+        "gpu",
+        "cpu",
+        "ubuntu",
+        "debian",
+        "fedora",
+        "arch",
+        "suse",
+        "alpine",
+        "linux",
+        "windows",
+        "macos",
+        "nvidia",
+        "amd",
+        "intel",
+        "apple",
+        "jetson",
+        "orin",
+        "spark",
+    }
 )
 _UUID: Final = re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b")
 # PCI addresses (0000:01:00.0) have too few groups for any of the next three.

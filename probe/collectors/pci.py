@@ -1,0 +1,100 @@
+"""Cards on the PCI bus, driver or not. Needs no lspci and no privilege."""
+
+import re
+from typing import Final
+
+from probe.collectors.answers import Failure
+from probe.collectors.facts import Facts, Found, PciDevice, ask, int_or_none
+from probe.collectors.host import Host
+
+_BUS: Final = "/sys/bus/pci/devices"
+# Display, processing accelerator, co-processor: base classes of the PCI Code and ID Assignment.
+_CLASSES: Final = ("0x03", "0x12", "0x0b40")
+# Pictures for a server's remote console or a virtual machine's window: nothing computes on them.
+NOT_GPUS: Final = frozenset(
+    {
+        "1a03",  # ASPEED, board management
+        "102b",  # Matrox, board management
+        "1414",  # Microsoft Hyper-V
+        "15ad",  # VMware
+        "1af4",  # virtio
+        "1b36",  # QXL
+        "1234",  # QEMU standard VGA
+        "1013",  # Cirrus, QEMU's old card
+        "80ee",  # VirtualBox
+        "1ab8",  # Parallels
+        "5853",  # Xen
+    }
+)
+_GENERATIONS: Final = {"2.5": 1, "5.0": 2, "5": 2, "8.0": 3, "8": 3, "16.0": 4, "32.0": 5, "64.0": 6}
+
+
+def collect(host: Host) -> Facts:
+    """Every display device and accelerator on the bus; the link's limits are asked last of each."""
+    if host.platform().system != "linux":
+        return
+    names, attempt = ask(host, _BUS, lambda: host.list_directory(_BUS))
+    yield attempt
+    if isinstance(names, Failure):
+        return
+    for address in names:
+        folder = f"{_BUS}/{address}"
+        class_text = host.read_text(f"{folder}/class")
+        if isinstance(class_text, Failure) or not class_text.startswith(_CLASSES):
+            continue
+        device = _read_device(host, folder, normal_address(address), class_text.strip()[2:])
+        if device is None:
+            continue
+        yield Found(device, _BUS)
+        yield Found(_with_link(host, folder, device), _BUS)
+
+
+def normal_address(text: str) -> str:
+    """`0000:01:00.0` for every spelling; NVML writes the domain with eight digits, Windows none."""
+    found = re.fullmatch(r"(?:([0-9a-f]+):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})[.:]([0-7])", text.strip().lower())
+    if not found:
+        return text.strip().lower()
+    domain = int(found[1] or "0", 16)
+    return f"{domain:04x}:{int(found[2], 16):02x}:{int(found[3], 16):02x}.{found[4]}"
+
+
+def parse_link_speed(text: str) -> int | None:
+    """PCIe generation of `16.0 GT/s PCIe`; None for `Unknown`."""
+    return _GENERATIONS.get(text.split(" ", 1)[0])
+
+
+def _read_device(host: Host, folder: str, address: str, class_code: str) -> PciDevice | None:
+    vendor, device = _hex(host, f"{folder}/vendor"), _hex(host, f"{folder}/device")
+    if vendor is None or device is None:
+        return None
+    maker, model = _hex(host, f"{folder}/subsystem_vendor"), _hex(host, f"{folder}/subsystem_device")
+    driver = host.read_link(f"{folder}/driver")
+    node = int_or_none(host.read_text(f"{folder}/numa_node"))
+    boot = int_or_none(host.read_text(f"{folder}/boot_vga"))
+    return PciDevice(
+        address=address,
+        vendor=vendor,
+        device=device,
+        subsystem=f"{maker}:{model}" if maker and model else None,
+        class_code=class_code,
+        driver=None if isinstance(driver, Failure) else driver.rpartition("/")[2],
+        numa_node=node if node is not None and node >= 0 else None,
+        boot_display=None if boot is None else boot == 1,
+    )
+
+
+def _with_link(host: Host, folder: str, device: PciDevice) -> PciDevice:
+    import msgspec
+
+    speed = host.read_text(f"{folder}/max_link_speed")
+    width = int_or_none(host.read_text(f"{folder}/max_link_width"))
+    return msgspec.structs.replace(
+        device,
+        max_link_generation=None if isinstance(speed, Failure) else parse_link_speed(speed.strip()),
+        max_link_width=width if width and width < 64 else None,  # 255 stands for unknown
+    )
+
+
+def _hex(host: Host, path: str) -> str | None:
+    number = int_or_none(host.read_text(path), 16)
+    return None if number is None else f"{number:04x}"

@@ -1,0 +1,140 @@
+"""The scan: all collectors at once, one deadline, nothing raised.
+
+A collector that hangs is left in its thread and named in the attempts; what it
+had found before counts. Threads are daemons, so they never keep the program
+from ending.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from probe.collectors import container, cpu, memory, nvidia_files, nvml, operating_system, pci, power, storage
+from probe.collectors.facts import Collector, Fact
+from probe.collectors.host import Host
+from probe.collectors.merge import merge
+from probe.collectors.recorded_host import UnrecordedRequestError
+from probe.machine.attempt import Attempt, AttemptResult
+from probe.machine.description import Host as Identity
+from probe.machine.description import Machine
+
+_T = TypeVar("_T")
+_THREAD: Final = "probe: "
+# Later ones count more where two know the same figure.
+COLLECTORS: Final[tuple[tuple[str, Collector], ...]] = (
+    ("operating system", operating_system.collect),
+    ("machine id", operating_system.collect_identity),
+    ("processor", cpu.collect),
+    ("cgroup limits", container.collect_limits),
+    ("memory", memory.collect),
+    ("NUMA nodes", memory.collect_numa),
+    *storage.collectors(),
+    ("power", power.collect),
+    ("pci bus", pci.collect),
+    ("nvidia driver files", nvidia_files.collect),
+    ("nvml", nvml.collect),
+)
+
+
+def scan_machine(
+    host: Host,
+    *,
+    deadline_s: float = 5.0,
+    collectors: Sequence[tuple[str, Collector]] = COLLECTORS,
+) -> Machine:
+    """Everything that can be known about the machine within the deadline.
+
+    Args:
+        host: the machine to ask, live or replayed.
+        deadline_s: all collectors together; those not done by then are abandoned.
+        collectors: name and function; the name stands in the attempt of one that was abandoned or failed.
+    """
+    runs = [_Run(name, collect, host) for name, collect in collectors]
+    for run in runs:
+        run.start()
+    deadline = time.monotonic() + deadline_s
+    for run in runs:
+        run.done.wait(max(0.0, deadline - time.monotonic()))
+    facts = [fact for run in runs for fact in run.result(deadline_s)]
+    merging = _Run("merge", lambda _: iter(()), host)
+    machine = merging.guarded(lambda: merge(facts, host.origin))
+    if machine is not None:
+        return machine
+    attempts = tuple(fact for fact in (*facts, *merging.facts) if isinstance(fact, Attempt))
+    return Machine(host=Identity(origin=host.origin), attempts=attempts)
+
+
+def has_abandoned() -> bool:
+    """Whether a collector of this process still hangs in its thread.
+
+    The interpreter ends without waiting for it, but a driver's library may take
+    its own locks while the process is torn down: the program's last act is then
+    `os._exit` after its output is flushed.
+    """
+    return any(thread.name.startswith(_THREAD) for thread in threading.enumerate())
+
+
+class _Run:
+    """One collector in its thread, with what it has found so far."""
+
+    def __init__(self, name: str, collect: Collector, host: Host) -> None:
+        self.name = name
+        self.facts: list[Fact] = []
+        self.done = threading.Event()
+        self._collect = collect
+        self._host = host
+        self._unrecorded: UnrecordedRequestError | None = None
+        self._thread = threading.Thread(target=self._work, name=f"{_THREAD}{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begins; where no thread can be had the collector runs here and now."""
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._work()
+
+    def result(self, deadline_s: float) -> list[Fact]:
+        """What it found, and that it was abandoned if it is not done."""
+        if self._unrecorded is not None:
+            raise self._unrecorded
+        facts = list(self.facts)
+        if not self.done.is_set():
+            facts.append(
+                Attempt(
+                    source=self.name,
+                    result=AttemptResult.TIMEOUT,
+                    ms=deadline_s * 1000,
+                    detail=f"no answer within {deadline_s:g} s, abandoned",
+                    code="abandoned",
+                )
+            )
+        return facts
+
+    def guarded(self, act: Callable[[], _T]) -> _T | None:
+        """What `act` returns, or None and an attempt that names the exception."""
+        try:
+            return act()
+        except Exception as error:  # the one guard around collectors: a bug there is data too
+            self.facts.append(
+                Attempt(
+                    source=self.name,
+                    result=AttemptResult.FAILED,
+                    ms=0.0,
+                    detail=f"{type(error).__name__}: {error}",
+                    code="collector_failed",
+                )
+            )
+            return None
+
+    def _collect_all(self) -> None:
+        for fact in self._collect(self._host):
+            self.facts.append(fact)
+
+    def _work(self) -> None:
+        try:
+            self.guarded(self._collect_all)
+        except UnrecordedRequestError as error:
+            self._unrecorded = error
+        finally:
+            self.done.set()
