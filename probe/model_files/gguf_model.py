@@ -10,72 +10,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from probe.catalog.model_spec import Dimensions, ModelSpec, StoredTensor
+from probe.model_files.gguf_patterns import heads_differ, layer_pattern
+from probe.model_files.gguf_values import MAX_SIZE, ArchitectureValues, ShapesUnknownError
 
 MAX_LAYERS: Final = 512  # LLAMA_MAX_LAYERS, src/llama-hparams.h
-_MAX_SIZE: Final = 2**31
 _LATENT: Final = frozenset({"deepseek2", "deepseek32", "glm-dsa", "mistral4", "kimi-linear"})
-# A window every layer but each n-th; load_swa_pattern in src/models/<architecture>.cpp.
-_SLIDING_PERIOD: Final = {
-    "gemma2": 2, "gpt-oss": 2, "afmoe": 4, "cohere2": 4, "exaone-moe": 4, "olmo2": 4, "gemma3n": 5,
-    "gemma3": 6, "gemma-embedding": 6,
-}  # fmt: skip
 _BIASED_QUERIES: Final = frozenset({"qwen2", "qwen2vl", "qwen2moe", "seed_oss", "glm4moe", "glm4"})
 _UNGATED: Final = frozenset(
     {"falcon", "starcoder2", "phi2", "nemotron", "nemotron_h", "nemotron_h_moe", "arcee", "apertus", "bert"}
 )
-_STATE_KEPT_BY_ZERO_HEADS: Final = {
-    "jamba": "M", "granitehybrid": "M", "lfm2": "C", "lfm2moe": "C", "kimi-linear": "L",
-}  # fmt: skip
-_FULL_EVERY: Final = {"qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "minimax-01": 8}
 _SIGMOID: Final = 2  # llama_expert_gating_func_type, src/llama-hparams.h
-
-
-class _ShapesUnknownError(Exception):
-    """A size is missing or impossible."""
-
-
-class _Metadata:
-    """Typed, bounded look-ups under `<architecture>.`."""
-
-    def __init__(self, values: Mapping[str, object]) -> None:
-        name = values.get("general.architecture")
-        self.values = values
-        self.architecture = name if isinstance(name, str) and name else None
-
-    def get(self, key: str) -> object:
-        return self.values.get(f"{self.architecture}.{key}")
-
-    def number(self, key: str) -> int | None:
-        """A size; of a list its first entry that is not zero. None when missing."""
-        value = self.get(key)
-        if isinstance(value, (list, tuple)):
-            value = next((entry for entry in value if entry), 0)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise _ShapesUnknownError
-        if not 0 <= value < _MAX_SIZE:
-            raise _ShapesUnknownError
-        return int(value)
-
-    def need(self, key: str) -> int:
-        value = self.number(key)
-        if not value:
-            raise _ShapesUnknownError
-        return value
-
-    def per_layer(self, key: str, layers: int) -> tuple[int, ...] | None:
-        """A list with an entry a layer; None when the key is missing or one number for all."""
-        value = self.get(key)
-        if not isinstance(value, (list, tuple)):
-            return None
-        entries = tuple(value[:layers])
-        if len(entries) < layers:
-            raise _ShapesUnknownError
-        numbers = tuple(int(entry) for entry in entries if isinstance(entry, (bool, int, float)))
-        if len(numbers) < layers or not all(0 <= number < _MAX_SIZE for number in numbers):
-            raise _ShapesUnknownError
-        return numbers
 
 
 def model_from_metadata(
@@ -94,12 +38,12 @@ def model_from_metadata(
         tensors: all tensors of the file; they decide what the metadata leaves open (a tied
             head, biases). Without them the architecture's usual form is assumed.
     """
-    m = _Metadata(metadata)
+    m = ArchitectureValues(metadata)
     try:
         dimensions = _dimensions(m, {tensor.name: tensor for tensor in tensors or ()})
         context = m.number("context_length") or None
         blocks = m.number("nextn_predict_layers") or 0
-    except _ShapesUnknownError:
+    except ShapesUnknownError:
         dimensions, context, blocks = None, None, 0
     title = metadata.get("general.name")
     title = title if isinstance(title, str) and title else name
@@ -144,14 +88,14 @@ def _layer_of(name: str) -> int | None:
     return int(number) if head == "blk" and number.isdecimal() and len(number) < 6 else None
 
 
-def _dimensions(m: _Metadata, tensors: Mapping[str, StoredTensor]) -> Dimensions | None:
+def _dimensions(m: ArchitectureValues, tensors: Mapping[str, StoredTensor]) -> Dimensions | None:
     if m.architecture is None:
         return None
     arch, hidden, in_file = m.architecture, m.need("embedding_length"), m.need("block_count")
     ahead = m.number("nextn_predict_layers") or 0
     layers = in_file - ahead
     if not 0 < layers <= MAX_LAYERS or in_file > MAX_LAYERS:
-        raise _ShapesUnknownError
+        raise ShapesUnknownError
     heads = m.number("attention.head_count") or 0
     kv_heads = m.number("attention.head_count_kv")
     kv_heads = heads if kv_heads is None else kv_heads
@@ -162,7 +106,7 @@ def _dimensions(m: _Metadata, tensors: Mapping[str, StoredTensor]) -> Dimensions
     vocabulary = _vocabulary(m, tensors)
     per_layer_kv = m.per_layer("attention.head_count_kv", layers)
     per_layer_ff = m.per_layer("feed_forward_length", layers)
-    pattern = _pattern(m, arch, layers, per_layer_kv, per_layer_ff)
+    pattern = layer_pattern(m, arch, layers, per_layer_kv, per_layer_ff)
     latent = m.number("attention.kv_lora_rank")
     mla_key, mla_value = m.number("attention.key_length_mla"), m.number("attention.value_length_mla")
     window = m.number("attention.sliding_window")
@@ -186,7 +130,7 @@ def _dimensions(m: _Metadata, tensors: Mapping[str, StoredTensor]) -> Dimensions
         mlp_gated=arch not in _UNGATED,
         tie_word_embeddings="output.weight" not in tensors if tensors else _usually_tied(arch),
         layer_pattern=pattern,
-        layer_kv_heads=per_layer_kv if _heads_differ(per_layer_kv, pattern) else None,
+        layer_kv_heads=per_layer_kv if heads_differ(per_layer_kv, pattern) else None,
         layer_intermediate_sizes=per_layer_ff if per_layer_ff and len(set(per_layer_ff)) > 1 else None,
         sliding_window=None if arch == "llama4" else window or None,
         attention_chunk_size=(m.number("attention.chunk_size") or window) if arch == "llama4" else None,
@@ -231,12 +175,12 @@ def _dimensions(m: _Metadata, tensors: Mapping[str, StoredTensor]) -> Dimensions
     )
 
 
-def _vocabulary(m: _Metadata, tensors: Mapping[str, StoredTensor]) -> int:
+def _vocabulary(m: ArchitectureValues, tensors: Mapping[str, StoredTensor]) -> int:
     table = _rows(tensors.get("token_embd.weight"))
     tokens = m.values.get("tokenizer.ggml.tokens")
     size = table or (len(tokens) if isinstance(tokens, (list, tuple)) else m.number("vocab_size"))
     if not size:
-        raise _ShapesUnknownError
+        raise ShapesUnknownError
     return size
 
 
@@ -244,69 +188,13 @@ def _rows(tensor: StoredTensor | None) -> int | None:
     return tensor.shape[1] if tensor is not None and len(tensor.shape) == 2 else None
 
 
-def _token_types(m: _Metadata) -> int | None:
+def _token_types(m: ArchitectureValues) -> int | None:
     value = m.values.get("tokenizer.ggml.token_type_count")
-    return value if isinstance(value, int) and 0 < value < _MAX_SIZE else None
+    return value if isinstance(value, int) and 0 < value < MAX_SIZE else None
 
 
 def _usually_tied(arch: str) -> bool:
     return arch.startswith("gemma") or arch in ("command-r", "cohere2", "bitnet", "lfm2", "lfm2moe")
-
-
-def _pattern(
-    m: _Metadata,
-    arch: str,
-    layers: int,
-    kv_heads: tuple[int, ...] | None,
-    feed_forward: tuple[int, ...] | None,
-) -> str | None:
-    """One letter a layer, or None for full attention everywhere."""
-    if arch in ("mamba", "mamba2", "rwkv6", "rwkv7", "arwkv7"):
-        return "M" * layers
-    if arch == "falcon-h1":
-        return "P" * layers
-    if arch in ("nemotron_h", "nemotron_h_moe") and kv_heads and feed_forward:
-        network = "E" if m.number("expert_count") else "-"
-        pairs = zip(kv_heads, feed_forward, strict=True)
-        return "".join(network if width else "F" if own else "M" for own, width in pairs)
-    if arch in _STATE_KEPT_BY_ZERO_HEADS and kv_heads:
-        return "".join("F" if own else _STATE_KEPT_BY_ZERO_HEADS[arch] for own in kv_heads)
-    if arch in _FULL_EVERY:
-        listed = m.per_layer("attention.recurrent_layers", layers)
-        if listed is not None:
-            return "".join("L" if recurrent else "F" for recurrent in listed)
-        interval = m.number("full_attention_interval") or _FULL_EVERY[arch]
-        return "".join("F" if (layer + 1) % interval == 0 else "L" for layer in range(layers))
-    return _window_pattern(m, arch, layers)
-
-
-def _window_pattern(m: _Metadata, arch: str, layers: int) -> str | None:
-    window = m.number("attention.sliding_window")
-    period = _SLIDING_PERIOD.get(arch)
-    # Of EXAONE 4 only the 32B slides, src/models/exaone4.cpp.
-    if (arch == "llama4" and window != 0) or (arch == "exaone4" and layers == 64):
-        period = 4
-    elif not window and arch != "gemma2":
-        return None
-    stated = m.get("attention.sliding_window_pattern")
-    if isinstance(stated, (list, tuple)):
-        flags = m.per_layer("attention.sliding_window_pattern", layers) or ()
-        return "".join("S" if flag else "F" for flag in flags)
-    if isinstance(stated, int) and not isinstance(stated, bool):
-        period = stated
-    if not period:
-        return None
-    return "".join("F" if layer % period == period - 1 else "S" for layer in range(layers))
-
-
-def _heads_differ(kv_heads: tuple[int, ...] | None, pattern: str | None) -> bool:
-    """Whether the attention layers themselves differ: zeros only mark layers without attention."""
-    if kv_heads is None:
-        return False
-    attending = {
-        own for own, letter in zip(kv_heads, pattern or "F" * len(kv_heads), strict=True) if letter in "FS"
-    }
-    return len(attending) > 1
 
 
 def _bias(arch: str, tensors: Mapping[str, StoredTensor]) -> str | None:
@@ -332,7 +220,7 @@ def _keys_are_values(tensors: Mapping[str, StoredTensor], pattern: str | None) -
     return bool(tensors) and f"blk.{layer}.attn_v.weight" not in tensors
 
 
-def _shared_width(m: _Metadata, arch: str) -> int | None:
+def _shared_width(m: ArchitectureValues, arch: str) -> int | None:
     width = m.number("expert_shared_feed_forward_length")
     if width is None and arch in ("hunyuan-moe", "qwen2moe"):
         return m.number("feed_forward_length")
@@ -343,7 +231,7 @@ def _shared_width(m: _Metadata, arch: str) -> int | None:
     return width or None
 
 
-def _step_offset(m: _Metadata, arch: str) -> int | None:
+def _step_offset(m: ArchitectureValues, arch: str) -> int | None:
     """Llama 4 puts experts in the last layer of each step, src/models/llama4.cpp#L65."""
     step = m.number("interleave_moe_layer_step")
     return step - 1 if step and arch == "llama4" else None
@@ -353,7 +241,9 @@ def _layers_with_experts(tensors: Mapping[str, StoredTensor], layers: int) -> tu
     return tuple(layer for layer in range(layers) if f"blk.{layer}.ffn_gate_inp.weight" in tensors)
 
 
-def _linear_sizes(m: _Metadata, *, linear: bool, kda: int | None, heads: int) -> dict[str, int | None]:
+def _linear_sizes(
+    m: ArchitectureValues, *, linear: bool, kda: int | None, heads: int
+) -> dict[str, int | None]:
     """Sizes of linear attention, which GGUF keeps under the names of state-space models."""
     if kda:
         return {
@@ -376,7 +266,7 @@ def _linear_sizes(m: _Metadata, *, linear: bool, kda: int | None, heads: int) ->
 
 
 def _extra(
-    m: _Metadata, arch: str, tensors: Mapping[str, StoredTensor]
+    m: ArchitectureValues, arch: str, tensors: Mapping[str, StoredTensor]
 ) -> dict[str, int | float | str | bool]:
     """Rare sizes, under their config.json names."""
     found: dict[str, int | float | str | bool] = {}

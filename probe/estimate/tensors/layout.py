@@ -40,7 +40,7 @@ def model_layout(spec: ModelSpec) -> ModelLayout:
             UNKNOWN_ARCHITECTURE, model=spec.id, architecture=architecture or spec.model_type
         )
     if dimensions is None:
-        raise NotModeledError(UNKNOWN_SHAPES, model=spec.id)
+        raise NotModeledError(UNKNOWN_SHAPES, architecture=architecture, missing="dimensions")
     return _layout(
         spec.id, architecture, _Key(dimensions), _prediction_blocks(spec, dimensions), spec.params_mtp
     )

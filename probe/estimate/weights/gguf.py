@@ -33,7 +33,7 @@ class LayerBytes(NamedTuple):
     active: int
 
 
-def gguf_weights(spec: ModelSpec, quantization: str, *, imatrix: bool = False) -> WeightBytes:
+def gguf_weights(spec: ModelSpec, quantization: str, *, imatrix: bool | None = None) -> WeightBytes:
     """Bytes of a GGUF of this model in that quantization, split as llama.cpp places it.
 
     `file_bytes` is the sum of all tensors, prediction blocks included; the header with
@@ -41,7 +41,8 @@ def gguf_weights(spec: ModelSpec, quantization: str, *, imatrix: bool = False) -
 
     Args:
         quantization: a recipe's name as in file names (`Q4_K_M`), any case.
-        imatrix: the file was made with an importance matrix, which changes a few types.
+        imatrix: the file was made with an importance matrix, which changes a few types;
+            None: only where the quantizer refuses to work without one.
 
     Raises:
         NotModeledError: not an architecture of llama.cpp that we know, or shapes unknown.
@@ -50,17 +51,19 @@ def gguf_weights(spec: ModelSpec, quantization: str, *, imatrix: bool = False) -
     Source: llama.cpp b11434, src/llama-quant.cpp. Checked against the buffers and files
         of tests/truth/llamacpp_memory.csv.gz.
     """
-    return _weights(model_layout(spec), find_recipe(quantization).name, imatrix)
+    recipe = find_recipe(quantization)
+    return _weights(model_layout(spec), recipe.name, recipe.imatrix_expected if imatrix is None else imatrix)
 
 
-def gguf_types(spec: ModelSpec, quantization: str, *, imatrix: bool = False) -> dict[str, str]:
+def gguf_types(spec: ModelSpec, quantization: str, *, imatrix: bool | None = None) -> dict[str, str]:
     """The element type of every tensor of such a file, by the tensor's name.
 
     Raises:
         NotModeledError, UnknownNameError: as `gguf_weights`.
     """
     layout, recipe = model_layout(spec), find_recipe(quantization)
-    facts, plain = _facts(layout, imatrix=imatrix), _plain(recipe)
+    has_matrix = recipe.imatrix_expected if imatrix is None else imatrix
+    facts, plain = _facts(layout, imatrix=has_matrix), _plain(recipe)
     found = {part.name: outside_type(part, layout, recipe, facts, plain) for part in layout.outside}
     for position, parts in _positions(layout):
         types = layer_types(parts, recipe, facts, position, plain=plain)

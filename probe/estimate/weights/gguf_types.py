@@ -45,6 +45,10 @@ _ALWAYS_F32: Final = (
     "time_mix_w2.weight", "time_mix_decay_w1.weight", "time_mix_decay_w2.weight",
     "time_mix_lerp_fused.weight", "altup_correct_coef", "altup_predict_coef", "indexer.proj.weight",
 )  # fmt: skip
+# Files of these mark layers without attention by zero key/value heads.
+_ZERO_HEADS: Final = frozenset(
+    {"jamba", "granitehybrid", "lfm2", "lfm2moe", "nemotron_h", "nemotron_h_moe", "kimi-linear"}
+)
 _PLAIN_FILES: Final = frozenset({"F32", "F16", "BF16"})
 _LOW_BIT: Final = ("IQ1", "IQ2")  # these count ffn_down tensors, not layers
 
@@ -57,7 +61,7 @@ def recipe_facts(architecture: str, d: Dimensions) -> RecipeFacts:
     heads, first = d.num_attention_heads, kv_heads_of(d, 0)
     if d.kv_lora_rank is not None and architecture != "minicpm3":
         first = 1  # the cache holds one latent head
-    if d.layer_pattern and d.layer_pattern[0] in "MLC-E":
+    if architecture in _ZERO_HEADS and d.layer_pattern and d.layer_pattern[0] in "MLC-E":
         first = 0
     wide = architecture == "qwen2" or (architecture == "llama" and d.num_key_value_heads != heads)
     return RecipeFacts(
@@ -142,8 +146,10 @@ def counted_values(parts: Parts) -> int:
 
 
 def counted_downs(parts: Parts) -> int:
-    """How many tensors of a layer count as ffn_down."""
-    return sum(category_of(part.name) == "ffn_down" for part in parts if len(part.shape) > 1)
+    """How many tensors of a layer count as ffn_down: the quantized ones, so not gpt-oss's 2-D biases."""
+    return sum(
+        category_of(part.name) == "ffn_down" for part in parts if may_be_quantized(part.name, len(part.shape))
+    )
 
 
 def layer_types(
