@@ -14,6 +14,13 @@ RegistryValue: TypeAlias = int | str | bytes | tuple[str, ...]
 PYTHON = "<python>"  # first argument of Host.run for our own interpreter
 
 
+class UnrecordedRequestError(BaseException):
+    """A replayed machine was asked what its recording does not hold.
+
+    Not an Exception: the guard around collectors must not turn it into data.
+    """
+
+
 class Failure(msgspec.Struct, frozen=True):
     """No answer, and why. `detail` is short English; `code` names a sentence of messages topic `states`."""
 

@@ -72,6 +72,27 @@ class CudaIdentity(msgspec.Struct, frozen=True, kw_only=True):
     speed: float | None = None  # cores times clock, comparable within one machine
 
 
+class CudaProofDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """One device as the CUDA driver itself sees it; free memory is what a fresh context finds."""
+
+    name: str | None = None
+    pci_address: str | None = None
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+    integrated: bool | None = None
+    compute_capability: str | None = None
+    error_code: str | None = None
+
+
+class CudaProof(msgspec.Struct, frozen=True, kw_only=True):
+    """What cuInit and a context on each device came to."""
+
+    error_code: str | None = None
+    error_detail: str | None = None
+    cuda_version: int | None = None
+    devices: tuple[CudaProofDevice, ...] = ()
+
+
 Part: TypeAlias = (
     Identity
     | OperatingSystem
@@ -88,6 +109,7 @@ Part: TypeAlias = (
     | NvidiaFiles
     | VisibleDevices
     | CudaIdentity
+    | CudaProof
 )
 
 

@@ -9,7 +9,7 @@ deadline, so ask what may hang last.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from probe.collectors.answers import (
     DiskFigures,
@@ -22,9 +22,11 @@ from probe.collectors.answers import (
 )
 from probe.collectors.local_host import LocalHost
 from probe.collectors.nvml_session import NvmlSession
-from probe.collectors.recorded_host import RecordedHost
-from probe.collectors.recording_host import RecordingHost
 from probe.machine.description import HostOrigin
+
+if TYPE_CHECKING:
+    from probe.collectors.recorded_host import RecordedHost
+    from probe.collectors.recording_host import RecordingHost
 
 __all__ = ["Host", "LocalHost", "RecordedHost", "RecordingHost"]
 
@@ -107,3 +109,16 @@ class Host(Protocol):
 
     def machine_id(self) -> str | None:
         """The random id of this machine, made once; None where it cannot be kept."""
+
+
+def __getattr__(name: str) -> object:
+    """RecordedHost and RecordingHost, imported when first named: a live scan should not pay for them."""
+    if name == "RecordedHost":
+        from probe.collectors.recorded_host import RecordedHost
+
+        return RecordedHost
+    if name == "RecordingHost":
+        from probe.collectors.recording_host import RecordingHost
+
+        return RecordingHost
+    raise AttributeError(name)

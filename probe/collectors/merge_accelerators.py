@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from probe.collectors.cuda_mask import visible_devices
-from probe.collectors.facts import CudaIdentity, Found, NvidiaFiles, PciDevice, VisibleDevices
+from probe.collectors.facts import CudaIdentity, CudaProof, Found, NvidiaFiles, PciDevice, VisibleDevices
 from probe.collectors.nvidia_state import NVML, bus_code, explained, nvml_failure
 from probe.collectors.nvml_device import is_integrated
 from probe.collectors.pci import NOT_GPUS
@@ -63,6 +63,7 @@ def merge_accelerators(
     cards = _joined(_cards(parts))
     _add_bus(cards, _bus(parts), files, failure, system)
     _add_tegra(cards, files)
+    _apply_proof(cards, _last(parts, CudaProof))
     provenance = _share_memory(cards, memory, files)
     for card in cards:
         if card.row.state_reason == "blocked_by_system" and system.wsl:
@@ -280,6 +281,21 @@ def _apply_mask(cards: Sequence[_Card], parts: Sequence[Found]) -> tuple[Attempt
             code="mask_order_assumed" if selection.assumed else "hidden_by_mask" if hidden else None,
         ),
     )
+
+
+def _apply_proof(cards: Sequence[_Card], proof: CudaProof | None) -> None:
+    """Takes NVIDIA cards out of use that the CUDA driver cannot start; marks those inside the processor."""
+    if proof is None or proof.error_code == "library_not_found":
+        return
+    for card in cards:
+        if card.nvml_index is None or card.row.state is not AcceleratorState.USABLE:
+            continue
+        known = next((row for row in proof.devices if row.pci_address == card.row.pci_address), None)
+        code = proof.error_code or (known.error_code if known else None)
+        if code:
+            card.set_state(code)
+        elif known and known.integrated and not card.row.memory_shared:
+            card.change(kind=AcceleratorKind.UNIFIED, memory_shared=True)
 
 
 def _renamed(links: Iterable[Link], places: dict[int, int]) -> tuple[Link, ...]:

@@ -20,6 +20,7 @@ from probe.collectors.answers import (
     PlatformFacts,
     ProgramOutput,
     RegistryValue,
+    UnrecordedRequestError,
 )
 from probe.collectors.nvml_recording import ReplayedNvml
 from probe.collectors.nvml_session import NvmlSession
@@ -28,13 +29,6 @@ from probe.machine.description import HostOrigin
 
 FORMAT = 1
 _ABSENT = Failure(AttemptResult.ABSENT, "ENOENT")
-
-
-class UnrecordedRequestError(BaseException):
-    """A replayed machine was asked what its recording does not hold.
-
-    Not an Exception: the guard around collectors must not turn it into data.
-    """
 
 
 class RecordedHost:

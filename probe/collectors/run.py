@@ -10,11 +10,22 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from probe.collectors import container, cpu, memory, nvidia_files, nvml, operating_system, pci, power, storage
+from probe.collectors import (
+    container,
+    cpu,
+    cuda_driver,
+    memory,
+    nvidia_files,
+    nvml,
+    operating_system,
+    pci,
+    power,
+    storage,
+)
+from probe.collectors.answers import UnrecordedRequestError
 from probe.collectors.facts import Collector, Fact
 from probe.collectors.host import Host
 from probe.collectors.merge import merge
-from probe.collectors.recorded_host import UnrecordedRequestError
 from probe.machine.attempt import Attempt, AttemptResult
 from probe.machine.description import Host as Identity
 from probe.machine.description import Machine
@@ -41,6 +52,7 @@ def scan_machine(
     host: Host,
     *,
     deadline_s: float = 5.0,
+    prove_cuda: bool = False,
     collectors: Sequence[tuple[str, Collector]] = COLLECTORS,
 ) -> Machine:
     """Everything that can be known about the machine within the deadline.
@@ -48,9 +60,11 @@ def scan_machine(
     Args:
         host: the machine to ask, live or replayed.
         deadline_s: all collectors together; those not done by then are abandoned.
+        prove_cuda: also start the CUDA driver in a child and make a context on each card.
         collectors: name and function; the name stands in the attempt of one that was abandoned or failed.
     """
-    runs = [_Run(name, collect, host) for name, collect in collectors]
+    chosen = [*collectors, *([(cuda_driver.SOURCE, cuda_driver.collect)] if prove_cuda else [])]
+    runs = [_Run(name, collect, host) for name, collect in chosen]
     for run in runs:
         run.start()
     deadline = time.monotonic() + deadline_s

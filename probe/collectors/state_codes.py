@@ -35,6 +35,11 @@ STATES: Final[dict[str, AcceleratorState]] = {
     "nvml_error": AcceleratorState.UNUSABLE,
     "nvml_timeout": AcceleratorState.UNUSABLE,
     "gpu_not_started": AcceleratorState.UNUSABLE,
+    "fabric_manager_missing": AcceleratorState.UNUSABLE,
+    "cuda_stub_library": AcceleratorState.UNUSABLE,
+    "cuda_compat_unsupported": AcceleratorState.UNUSABLE,
+    "cuda_out_of_memory": AcceleratorState.BLOCKED,
+    "cuda_no_device": AcceleratorState.BLOCKED,
     "cuda_init_failed": AcceleratorState.UNUSABLE,
 }
 
