@@ -8,7 +8,7 @@ import argparse
 import csv
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,15 @@ import msgspec
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from probe.catalog.cpu_rows import (  # noqa: E402  the path is set above
+    CpuForm,
+    CpuSpec,
+    MemoryOption,
+    MemoryPopulation,
+    plain_brand,
+)
 from probe.catalog.gpu_rows import GPU_VENDORS, GpuForm, GpuSpec  # noqa: E402  the path is set above
+from probe.catalog.links import Road, RoadKind  # noqa: E402
 from probe.machine.accelerator import AcceleratorKind, ComputeRates  # noqa: E402
 from probe.units import GB, GIB, MIB  # noqa: E402
 
@@ -103,7 +111,7 @@ def gpu(row: Row) -> GpuSpec:
     return spec
 
 
-def lines(rows: list[msgspec.Struct]) -> bytes:
+def lines(rows: Sequence[msgspec.Struct]) -> bytes:
     """A JSON array, one row a line: small, and a change shows as one line in a diff."""
     return b"[\n" + b",\n".join(msgspec.json.encode(row) for row in rows) + b"\n]\n"
 
@@ -118,7 +126,126 @@ def gpu_files() -> dict[str, bytes]:
     }
 
 
-BUILDERS: tuple[Callable[[], dict[str, bytes]], ...] = (gpu_files,)
+def populations() -> dict[str, list[MemoryPopulation]]:
+    """Counted machines by CPU row, one entry a form."""
+    found: dict[str, list[MemoryPopulation]] = {}
+    for row in table("memory_population.csv"):
+        entry = MemoryPopulation(
+            form=row["form"],
+            machines=int(row["machines"]),
+            share_one_module=float(row["share_one_module"]),
+            share_one_channel=number(row["share_one_channel_by_locator"]),
+            speed_p10_mt_per_s=int(row["speed_p10"]),
+            speed_median_mt_per_s=int(row["speed_median"]),
+            speed_p90_mt_per_s=int(row["speed_p90"]),
+            ram_median_gib=float(row["ram_gib_median"]),
+        )
+        found.setdefault(row["cpu_row"], []).append(entry)
+    return found
+
+
+def form_totals(counted: dict[str, list[MemoryPopulation]]) -> list[MemoryPopulation]:
+    """All rows of a form together; speeds are left out, they belong to a family."""
+    totals = []
+    for form in ("desktop", "laptop", "server"):
+        rows = [entry for entries in counted.values() for entry in entries if entry.form == form]
+        machines = sum(row.machines for row in rows)
+
+        def mean(field: str, rows: list[MemoryPopulation] = rows, machines: int = machines) -> float:
+            return float(sum((getattr(row, field) or 0.0) * row.machines for row in rows) / machines)
+
+        totals.append(
+            MemoryPopulation(
+                form=form,
+                machines=machines,
+                share_one_module=round(mean("share_one_module"), 3),
+                share_one_channel=None,
+                speed_p10_mt_per_s=0,
+                speed_median_mt_per_s=0,
+                speed_p90_mt_per_s=0,
+                ram_median_gib=round(mean("ram_median_gib"), 1),
+            )
+        )
+    return totals
+
+
+def memory_options(value: str) -> tuple[MemoryOption, ...]:
+    pairs = [part.rsplit("-", 1) for part in parts(value)]
+    return tuple(MemoryOption(type=kind, mt_per_s=int(speed)) for kind, speed in pairs)
+
+
+def cpu(row: Row, counted: dict[str, list[MemoryPopulation]]) -> CpuSpec:
+    """One typed row; refuses a pattern that does not compile or misses its own example."""
+    try:
+        pattern = re.compile(row["pattern"], re.IGNORECASE)
+    except re.error as error:
+        raise SystemExit(f"{row['name']}: {error}") from error
+    example = plain_brand(row["example"])
+    if example and not pattern.search(example):
+        raise SystemExit(f"{row['name']}: the pattern misses its example {row['example']}")
+    if row["population"] and row["population"] not in counted and row["population"] != row["name"]:
+        raise SystemExit(f"{row['name']}: no population row {row['population']}")
+    return CpuSpec(
+        name=row["name"],
+        needs=parts(row["needs"]),
+        pattern=row["pattern"],
+        vendor=row["vendor"],
+        generation=text(row["generation"]),
+        form=CpuForm(row["form"]) if row["form"] else None,
+        memory_type=text(row["memory_type"]),
+        memory_mt_per_s=whole(row["memory_mt_per_s"]),
+        channels=whole(row["channels"]),
+        channel_width_bits=whole(row["channel_width_bits"]) or 64,
+        memory_alternatives=memory_options(row["memory_alternatives"]),
+        bus_limit_bytes_per_s=scaled(row["bus_limit_gb_per_s"], GB),
+        isa=tuple(row["isa"].split()),
+        sockets_max=whole(row["sockets_max"]) or 1,
+        npu=text(row["npu"]),
+        igpu=text(row["igpu"]),
+        populations=tuple(counted.get(row["population"], ())),
+        verified=row["verified"] == "yes",
+        note=text(row["note"]),
+        example=text(row["example"]),
+        source=row["source"],
+        retrieved=row["retrieved"],
+    )
+
+
+def cpu_files() -> dict[str, bytes]:
+    counted = populations()
+    rows = [cpu(row, counted) for row in table("cpus.csv")]
+    totals = form_totals(counted)
+    content = b'{"cpus":' + lines(rows) + b',"form_populations":' + lines(totals) + b"}\n"
+    cores = {
+        row["model"]: [int(row["physical_cores"]), int(row["logical_cores"])]
+        for row in table("cpu_cores.csv")
+    }
+    return {"cpus.json": content, "cpu_cores.json": msgspec.json.encode(cores) + b"\n"}
+
+
+def link(row: Row) -> Road:
+    theoretical, usable = float(row["theoretical_gb_per_s"]), float(row["usable_gb_per_s"])
+    if not 0 < usable <= theoretical:
+        raise SystemExit(f"{row['name']}: usable rate above the line's")
+    return Road(
+        name=row["name"],
+        kind=RoadKind(row["kind"]),
+        generation=text(row["generation"]),
+        width=whole(row["width"]),
+        bytes_per_s=round(theoretical * GB),
+        usable_bytes_per_s=round(usable * GB),
+        usable_basis=text(row["usable_basis"]),
+        note=text(row["note"]),
+        source=row["source"],
+        retrieved=row["retrieved"],
+    )
+
+
+def link_files() -> dict[str, bytes]:
+    return {"links.json": lines([link(row) for row in table("links.csv")])}
+
+
+BUILDERS: tuple[Callable[[], dict[str, bytes]], ...] = (gpu_files, cpu_files, link_files)
 
 
 def main() -> int:
