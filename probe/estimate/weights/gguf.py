@@ -18,6 +18,7 @@ from probe.estimate.weights.gguf_types import (
     recipe_facts,
     tensor_bytes,
 )
+from probe.estimate.weights.stored import stored_weights
 
 # Tensors outside the layers that llama.cpp keeps with the first layer; the others go with the
 # head: LLM_TENSOR_INFOS, src/llama-arch.cpp#L749 at b11434.
@@ -36,6 +37,7 @@ class LayerBytes(NamedTuple):
 def gguf_weights(spec: ModelSpec, quantization: str, *, imatrix: bool | None = None) -> WeightBytes:
     """Bytes of a GGUF of this model in that quantization, split as llama.cpp places it.
 
+    For a file that a user pointed at, in its own quantization: its very tensors.
     `file_bytes` is the sum of all tensors, prediction blocks included; the header with
     the tokenizer comes on top (`gguf_header_bytes`).
 
@@ -51,6 +53,8 @@ def gguf_weights(spec: ModelSpec, quantization: str, *, imatrix: bool | None = N
     Source: llama.cpp b11434, src/llama-quant.cpp. Checked against the buffers and files
         of tests/truth/llamacpp_memory.csv.gz.
     """
+    if spec.stored_tensors is not None and spec.origin == "gguf" and quantization == spec.file_quantization:
+        return stored_weights(spec)
     recipe = find_recipe(quantization)
     return _weights(model_layout(spec), recipe.name, recipe.imatrix_expected if imatrix is None else imatrix)
 
