@@ -12,6 +12,7 @@ from typing import Final
 from probe.catalog.model_spec import Dimensions, ModelSpec, StoredTensor
 from probe.model_files.gguf_patterns import heads_differ, layer_pattern
 from probe.model_files.gguf_values import MAX_SIZE, ArchitectureValues, ShapesUnknownError
+from probe.model_files.llama_cpp_form import known_architectures
 
 MAX_LAYERS: Final = 512  # LLAMA_MAX_LAYERS, src/llama-hparams.h
 _LATENT: Final = frozenset({"deepseek2", "deepseek32", "glm-dsa", "mistral4", "kimi-linear"})
@@ -34,12 +35,16 @@ def model_from_metadata(
 
     Args:
         metadata: scalars and per-layer arrays by their full keys; vocabularies may be missing.
+            Of an architecture that llama.cpp has no converter for only the tensors are used.
         name: for the spec's id, e.g. the file's name.
         tensors: all tensors of the file; they decide what the metadata leaves open (a tied
             head, biases). Without them the architecture's usual form is assumed.
     """
     m = ArchitectureValues(metadata)
+    known = m.architecture in known_architectures()
     try:
+        if not known:
+            raise ShapesUnknownError
         dimensions = _dimensions(m, {tensor.name: tensor for tensor in tensors or ()})
         context = m.number("context_length") or None
         blocks = m.number("nextn_predict_layers") or 0
@@ -60,7 +65,7 @@ def model_from_metadata(
         file_quantization=file_quantization,
         stored_tensors=tensors,
         file_bytes=file_bytes,
-        gguf_metadata=dict(metadata),
+        gguf_metadata=dict(metadata) if known else None,
         origin="gguf",
     )
 

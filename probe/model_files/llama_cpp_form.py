@@ -34,6 +34,18 @@ def _table() -> Mapping[str, str]:
     return {row.config_class: row.architecture for row in rows}
 
 
+# Written by converters that choose by the config's content, or named apart in llama.cpp.
+_FURTHER: Final = frozenset(
+    {"granite", "granitemoe", "nemotron_h_moe", "mistral4", "gemma-embedding", "llama-embed"}
+)
+
+
+@cache
+def known_architectures() -> frozenset[str]:
+    """Every architecture that a converter of llama.cpp writes."""
+    return frozenset(_table().values()) | _FURTHER
+
+
 def llama_cpp_architecture(spec: ModelSpec) -> str | None:
     """llama.cpp's name of the architecture that `spec`'s config.json class converts to; None = no converter.
 

@@ -11,12 +11,13 @@ from probe.estimate.weight_bytes import WeightBytes
 _BLOCK: Final = re.compile(r"blk\.(\d{1,5})\.")
 _LAYER: Final = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d{1,5})\.")
 _INPUT_TABLES: Final = (
-    "embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embeddings.weight", "tok_embeddings.weight",
-    "embed_in.weight", "embedding.weight",
+    "embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embeddings.weight",
+    "tok_embeddings.weight", "embed_in.weight", "embedding.weight",
 )  # fmt: skip
 _TOWERS: Final = (
-    "visual.", "vision_tower.", "vision_model.", "vision_embed_tokens.", "audio_tower.", "multi_modal_projector.",
-    "embed_vision.", "embed_audio.", "mm_projector.", "vision_encoder.", "sound_encoder.", "v.", "mm.", "a.",
+    "visual.", "vision_tower.", "vision_model.", "vision_embed_tokens.", "audio_tower.",
+    "multi_modal_projector.", "embed_vision.", "embed_audio.", "mm_projector.", "vision_encoder.",
+    "sound_encoder.", "v.", "mm.", "a.",
 )  # fmt: skip
 _PREDICTION: Final = ("mtp.", "model.mtp")
 
