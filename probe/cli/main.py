@@ -85,7 +85,7 @@ def _dispatch(arguments: list[str], lang: str, verbose: bool) -> int:
 def _app() -> Any:
     import typer
 
-    from probe.cli.plain_help import LazyGroup
+    from probe.cli.plain_help import HELP_NAMES, LazyGroup
     from probe.cli.report import report
 
     class Commands(LazyGroup):
@@ -98,7 +98,7 @@ def _app() -> Any:
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["--help", "-h"]},
+        context_settings=HELP_NAMES,
     )
     app.callback(invoke_without_command=True, help="cli.command.probe", epilog="cli.example.probe")(report)
     return app

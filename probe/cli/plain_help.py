@@ -14,6 +14,7 @@ from probe.errors import InputError, UnknownNameError
 from probe.messages import has, t
 from probe.render.text import cell_width, pad, wrap
 
+HELP_NAMES: Final[dict[str, Any]] = {"help_option_names": ["--help", "-h"]}
 _MAX_WIDTH: Final = 100
 _LEFT_LIMIT: Final = 27
 _Rows = list[tuple[str, str]]
@@ -128,7 +129,7 @@ class LazyGroup(TyperGroup):
     def get_help(self, ctx: Any) -> str:
         """The help page with the commands, none of them imported."""
         lang = session_of(ctx).lang
-        prefix = "" if ctx.parent is None else f"{self.name}_"
+        prefix = "" if ctx.parent is None else f"{ctx.info_name}_"
         rows = [(name, _translated(f"cli.command.{prefix}{name}", lang)) for name in self.list_commands(ctx)]
         return help_text(self, ctx, rows)
 
@@ -144,6 +145,6 @@ def single_command(name: str, function: CommandFunction) -> typer.Typer:
         cls=PlainCommand,
         help=f"cli.command.{name}",
         epilog=f"cli.example.{name}",
-        context_settings={"help_option_names": ["--help", "-h"]},
+        context_settings=HELP_NAMES,
     )(function)
     return app

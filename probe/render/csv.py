@@ -7,6 +7,7 @@ from typing import Final
 
 from probe.machine import Range
 from probe.render.text import clean
+from probe.report.catalog_documents import CatalogDocument
 from probe.report.documents import EstimateDocument, ReportDocument
 
 Value = str | int | float | bool | None
@@ -116,3 +117,39 @@ def estimates_csv(estimates: Sequence[EstimateDocument], host_name: str | None) 
         for one in estimates
     )
     return render_rows(MODEL_COLUMNS, rows)
+
+
+def catalog_csv(catalog: CatalogDocument) -> str:
+    """One row for each model of the catalog."""
+    columns = (
+        "id",
+        "alias",
+        "name",
+        "family",
+        "vendor",
+        "params_total",
+        "params_active",
+        "languages",
+        "purposes",
+        "license",
+        "max_context",
+        "confidence",
+    )
+    rows = (
+        (
+            model.id,
+            model.alias,
+            model.name,
+            model.family,
+            model.vendor,
+            model.params_total,
+            model.params_active,
+            " ".join(model.languages),
+            " ".join(model.purposes),
+            model.license,
+            model.max_context,
+            model.confidence,
+        )
+        for model in catalog.models
+    )
+    return render_rows(columns, rows)

@@ -117,16 +117,13 @@ def _shared_text(device: Accelerator, lang: str) -> str:
 
 
 def state_text(device: Accelerator, lang: str) -> str:
-    """State of a device and why, empty when it is usable."""
+    """State of a device, with its cause where there is one; empty when it is usable."""
     if device.state is AcceleratorState.USABLE:
         return ""
-    word = t(f"page.hardware.state_{device.state.value}", lang)
-    return f"{word}: {_reason_text(device.state_reason, lang)}" if device.state_reason else word
-
-
-def _reason_text(code: str, lang: str) -> str:
-    key = f"states.{code}.title"
-    return t(key, lang) if has(key, lang) else code.replace("_", " ")
+    key = f"states.{device.state_reason}.sentence"
+    if device.state_reason and has(key, lang):
+        return t(key, lang)
+    return t(f"states.state.{device.state.value}", lang)
 
 
 def _kind_text(device: Accelerator, lang: str) -> str:
@@ -138,7 +135,7 @@ def _kind_text(device: Accelerator, lang: str) -> str:
 def _other_text(count: int, device: Accelerator, lang: str) -> str:
     traits = joined((_kind_text(device, lang), state_text(device, lang)), ", ")
     name = count_of(count, device.name)
-    return f"{name} ({traits})" if traits else name
+    return f"{name}: {traits}" if traits else name
 
 
 def _ram_bandwidth_text(memory: Memory, lang: str) -> str:
@@ -251,7 +248,7 @@ def accelerators_table(machine: Machine, lang: str) -> Table:
                 Cell(gib(device.memory_total_bytes, lang)),
                 Cell(bandwidth(device.bandwidth_bytes_per_s, lang)),
                 Cell(_pcie_text(device, lang)),
-                Cell(state or t("page.hardware.state_usable", lang), Tone.PLAIN if usable else Tone.POOR),
+                Cell(state or t("states.state.usable", lang), Tone.PLAIN if usable else Tone.POOR),
             )
         )
     return Table(columns=columns, rows=tuple(rows))

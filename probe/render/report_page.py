@@ -147,7 +147,8 @@ def _route_items(routes: Sequence[Route], lang: str) -> Items:
         verdict = _verdict_of(route.verdict)
         text = t("page.route.entry", lang, verdict=verdict_word(verdict, lang), text=route.text)
         lines = (route.address,) if route.address else ()
-        items.append(Item(text=text, tone=verdict_tone(verdict), lines=lines))
+        tone = Tone.PLAIN if verdict is Verdict.UNKNOWN else verdict_tone(verdict)
+        items.append(Item(text=text, tone=tone, lines=lines))
     return Items(items=tuple(items))
 
 

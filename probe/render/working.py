@@ -6,9 +6,9 @@ from probe.machine import Attempt, AttemptResult
 from probe.messages import has, t
 from probe.render.figures import basis, gib
 from probe.render.page import Block, Cell, Column, Facts, Heading, Paragraph, Table, Tone
-from probe.render.tables import device_table, memory_table
+from probe.render.tables import device_table, device_word, memory_table
 from probe.report.documents import EstimateDocument, MemoryDocument
-from probe.units import GIB, format_gb_per_s
+from probe.units import format_gb_per_s
 
 _FAILURES = (AttemptResult.DENIED, AttemptResult.FAILED, AttemptResult.TIMEOUT)
 
@@ -43,7 +43,9 @@ def estimate_blocks(estimate: EstimateDocument, lang: str) -> list[Block]:
 def input_facts(inputs: Mapping[str, float | str], lang: str) -> Facts:
     """What the speed formula was given, each in its unit."""
     return Facts(
-        rows=tuple((_input_label(name, lang), Cell(_input(name, value))) for name, value in inputs.items())
+        rows=tuple(
+            (_input_label(name, lang), Cell(_input(name, value, lang))) for name, value in inputs.items()
+        )
     )
 
 
@@ -52,16 +54,20 @@ def _input_label(name: str, lang: str) -> str:
     return t(key, lang) if has(key, lang) else name.replace("_", " ")
 
 
-def _input(name: str, value: float | str) -> str:
+def _input(name: str, value: float | str, lang: str) -> str:
     if isinstance(value, str):
-        return value
+        if name == "device":
+            return "CPU" if value == "cpu" else device_word(value, lang)
+        return basis(value, lang) if name.endswith("_basis") else value
     if name.endswith("bytes_per_s"):
         return format_gb_per_s(value)
+    if name == "arithmetic_per_s":
+        return f"{value / 1e12:,.3g} x 10^12 / s"
     if name.endswith("bytes"):
-        return f"{value / GIB:,.2f} GiB"
-    if name.endswith("_s") and value < 1:
-        return f"{value * 1000:.3g} ms"
-    return f"{value:,.4g}"
+        return gib(value, lang)
+    if name.endswith("_s"):
+        return f"{value * 1000:,.3g} ms"
+    return f"{value * 100:.0f} %" if name == "efficiency" else f"{value:,.4g}"
 
 
 def attempts_blocks(attempts: Sequence[Attempt], lang: str) -> list[Block]:

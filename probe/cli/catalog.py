@@ -1,0 +1,128 @@
+"""`probe catalog`: what this program knows, and whether it is sound."""
+
+from typing import Annotated
+
+import typer
+
+from probe.cli import options
+from probe.cli.plain_help import HELP_NAMES, LazyGroup, PlainCommand
+from probe.cli.session import session_of
+from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="cli.argument.name")]
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="catalog",
+    help="cli.command.catalog",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=HELP_NAMES,
+)
+
+
+@app.command(
+    "list",
+    cls=PlainCommand,
+    help="cli.command.catalog_list",
+    epilog="cli.example.catalog_list",
+    context_settings=HELP_NAMES,
+)
+def list_rows(
+    ctx: typer.Context,
+    *,
+    json: options.Json = False,
+    format_name: options.Format = None,
+    output: options.Output = None,
+    lang: options.Lang = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Print every model, device and engine."""
+    from probe.cli.output import Answer, Wanted, print_answer
+    from probe.report.catalog_documents import catalog_document
+
+    session = session_of(ctx)
+    wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    document = catalog_document()
+
+    def page() -> object:
+        from probe.render.catalog_page import catalog_page
+
+        return catalog_page(document, session.lang)
+
+    def csv() -> str:
+        from probe.render.csv import catalog_csv
+
+        return catalog_csv(document)
+
+    print_answer(Answer(document=document, page=page, csv=csv, name="catalog"), wanted, session)
+    return EXIT_DONE
+
+
+@app.command(
+    "show",
+    cls=PlainCommand,
+    help="cli.command.catalog_show",
+    epilog="cli.example.catalog_show",
+    context_settings=HELP_NAMES,
+)
+def show(
+    ctx: typer.Context,
+    name: Name,
+    *,
+    json: options.Json = False,
+    format_name: options.Format = None,
+    output: options.Output = None,
+    lang: options.Lang = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Print one row with its sources."""
+    from probe.cli.output import Answer, Wanted, print_answer
+    from probe.report.catalog_entry import catalog_entry
+
+    session = session_of(ctx)
+    wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    document = catalog_entry(name)
+
+    def page() -> object:
+        from probe.render.catalog_page import entry_page
+
+        return entry_page(document, session.lang)
+
+    print_answer(Answer(document=document, page=page, csv=None, name="catalog-entry"), wanted, session)
+    return EXIT_DONE
+
+
+@app.command(
+    "validate",
+    cls=PlainCommand,
+    help="cli.command.catalog_validate",
+    epilog="cli.example.catalog_validate",
+    context_settings=HELP_NAMES,
+)
+def validate(
+    ctx: typer.Context,
+    *,
+    json: options.Json = False,
+    format_name: options.Format = None,
+    output: options.Output = None,
+    lang: options.Lang = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Check every row; exit 1 when one is wrong."""
+    from probe.cli.output import Answer, Wanted, print_answer
+    from probe.report.catalog_check import catalog_check
+
+    session = session_of(ctx)
+    wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    document = catalog_check(session.lang)
+
+    def page() -> object:
+        from probe.render.catalog_page import check_page
+
+        return check_page(document, session.lang)
+
+    print_answer(Answer(document=document, page=page, csv=None, name="catalog-check"), wanted, session)
+    return EXIT_ANSWER_IS_NO if document.problems else EXIT_DONE
