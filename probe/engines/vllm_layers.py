@@ -30,14 +30,8 @@ _LATENT_TYPES: Final = (
 )  # fmt: skip
 _SPARSE_TYPES: Final = ("deepseek_v32", "glm_moe_dsa")
 _NOT_MODELED: Final = (
-    "deepseek_v4",
-    "deepseek_v41",
-    "glm5_next",
-    "qwen4_exp",
-    "hy_v4",
-    "minimax_m3",
-    "inkling",
-)
+    "deepseek_v4", "glm5_next", "qwen4_exp", "hy_v4", "minimax_m3", "inkling", "hrm_text", "dots3_note",
+)  # fmt: skip
 _FALCON: Final = ("falcon", "RefinedWeb", "RefinedWebModel")
 _COHERE_WINDOWS: Final = ("cohere2", "cohere2_moe", "cohere2_vision")
 _SPARSE_FP8_BYTES: Final = 656  # fp8_ds_mla: latent, rope part and scales packed (mla_attention.py#L1366)
@@ -72,11 +66,6 @@ class ModelCache(msgspec.Struct, frozen=True):
         """States and attention side by side: their pages must be equal."""
         kinds = {layer.kind for layer in self.layers}
         return "state" in kinds and len(kinds) > 1
-
-    @property
-    def stateful_only(self) -> bool:
-        """A pure Mamba: no attention, no prefix caching."""
-        return bool(self.layers) and {layer.kind for layer in self.layers} == {"state"}
 
     def backends(self) -> tuple[str | None, ...]:
         """Attention backends in use, each once."""
@@ -119,7 +108,7 @@ def text_type(spec: ModelSpec) -> str:
 
 def is_modeled(spec: ModelSpec) -> bool:
     """Whether this file knows the model's cache layout."""
-    return spec.dimensions is not None and text_type(spec) not in _NOT_MODELED
+    return spec.dimensions is not None and not text_type(spec).startswith(_NOT_MODELED)
 
 
 def model_cache(
@@ -244,7 +233,11 @@ class _Reader:
             image_prefix=self._image_prefix,
         )
         backend = attention_backend(use, self._capability)
-        if self._type.startswith("gemma4") and d.global_head_dim and d.global_head_dim != d.head_dim:
+        if (
+            self._type.startswith(("gemma4", "diffusion_gemma"))
+            and d.global_head_dim
+            and d.global_head_dim != d.head_dim
+        ):
             backend = "TRITON_ATTN"  # models/config.py#L262: unequal heads without FlashAttention 4
         size = max(1, heads // self._tp) * (key_size + value_size) * self._element
         if not local:

@@ -19,6 +19,7 @@ from probe.model_files.hf_quantization import stored_quantization
 _BATCHES_IN_FLIGHT: Final = 2  # async scheduling, on by default (config/vllm.py max_in_flight_tokens)
 _GEMMA4_VIDEO_TOKENS: Final = 32 * (70 + 2 + 6)  # models/gemma4_mm.py#L267: one 32-frame video in a batch
 FP8_CACHES: Final = ("fp8", "fp8_e4m3")
+ATTENTION_FREE: Final = ("mamba", "mamba2", "falcon_mamba")  # no prefix caching (config/model.py#L2262)
 
 
 class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,7 +189,7 @@ def _batched_tokens(spec: ModelSpec, request: PlanRequest, *, image_prefix: bool
 def _planned(
     spec: ModelSpec, request: PlanRequest, cache: ModelCache, dtype: str, *, image_prefix: bool
 ) -> KvPlan:
-    prefix_caching = not cache.stateful_only and request.prefix_caching is not False
+    prefix_caching = text_type(spec) not in ATTENTION_FREE and request.prefix_caching is not False
     stateful = any(layer.kind == "state" for layer in cache.layers)
     cache_mode = "align" if prefix_caching else "none"
     made = KvPlan(

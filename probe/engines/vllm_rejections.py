@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from probe.catalog.model_spec import Dimensions, LayerKind, ModelSpec
-from probe.engines.vllm_layers import ModelCache, implemented, text_type
+from probe.engines.vllm_layers import ModelCache, implemented
 from probe.engines.vllm_platform import Capability, refuses_fp8_cache
 from probe.engines.vllm_states import is_mamba2
 from probe.errors import FactValue
@@ -65,7 +65,7 @@ def refused_by_config(
         return quantization
     if own_class is not True and stateful:  # models/transformers/base.py#L620
         return Rejection(kind="unsupported_architecture", values={"architecture": name})
-    return _refused_split(spec, d, tp)
+    return _refused_split(d, tp)
 
 
 def refused_by_backend(cache: ModelCache, *, capability: Capability) -> Rejection | None:
@@ -96,7 +96,7 @@ def _refused_quantization(spec: ModelSpec, capability: Capability) -> Rejection 
     )
 
 
-def _refused_split(spec: ModelSpec, d: Dimensions, tp: int) -> Rejection | None:
+def _refused_split(d: Dimensions, tp: int) -> Rejection | None:
     """Splits that a model class asserts: Mamba-2 groups and heads, then key and value heads."""
     mamba = any(
         d.kind_of(index) in {LayerKind.MAMBA, LayerKind.PARALLEL} for index in range(d.num_hidden_layers)
@@ -118,24 +118,10 @@ def _refused_split(spec: ModelSpec, d: Dimensions, tp: int) -> Rejection | None:
         *(d.layer_kv_heads or (d.num_key_value_heads,)),
         d.swa_num_key_value_heads or d.num_key_value_heads,
     }:
-        if heads and not _divides(
-            heads, tp, own_class=implemented(spec) is True, query_heads=d.num_attention_heads
-        ):
+        if heads and (heads % tp if heads >= tp else tp % heads):
             return Rejection(kind="kv_heads", values={"kv_heads": heads, "tp": tp})
     return None
 
 
-def _divides(heads: int, tp: int, *, own_class: bool, query_heads: int) -> bool:
-    """Own classes assert that one number divides the other; transformers' only need whole groups."""
-    if own_class:
-        return heads % tp == 0 if heads >= tp else tp % heads == 0
-    return (query_heads // tp) % max(1, heads // tp) == 0
-
-
 def _written(capability: Capability) -> str:
     return f"{capability[0]}.{capability[1]}"
-
-
-def model_type_of(spec: ModelSpec) -> str:
-    """Model type of the whole file, which vLLM's number-format rule asks."""
-    return spec.model_type or text_type(spec)

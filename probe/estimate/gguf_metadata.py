@@ -119,7 +119,7 @@ def _experts(m: Metadata, arch: str, d: Dimensions) -> None:
         m["moe_latent_size"] = d.moe_latent_size
     if d.moe_layer_step:
         m["interleave_moe_layer_step"] = d.moe_layer_step
-    if not m["feed_forward_length"] and arch in ("phimoe", "granitemoe", "olmoe", "granitehybrid"):
+    if not m["feed_forward_length"]:
         m["feed_forward_length"] = d.moe_intermediate_size or 0
 
 
@@ -145,6 +145,9 @@ def _latent_attention(m: Metadata, arch: str, d: Dimensions) -> None:
         m["attention.indexer.head_count"] = d.index_n_heads
         m["attention.indexer.key_length"] = d.index_head_dim or 0
         m["attention.indexer.top_k"] = d.index_topk or 0
+        types = d.extra.get("indexer_types")  # a letter a layer, S: shares an earlier layer's
+        if isinstance(types, str) and types:
+            m["attention.indexer.types"] = [letter != "S" for letter in types]
 
 
 def _states(m: Metadata, arch: str, d: Dimensions) -> None:
@@ -156,7 +159,7 @@ def _states(m: Metadata, arch: str, d: Dimensions) -> None:
     if arch in ("nemotron_h", "nemotron_h_moe") and d.layer_intermediate_sizes is None:
         width = d.intermediate_size or d.moe_intermediate_size or 1
         mixed = (LayerKind.MLP, LayerKind.EXPERTS)
-        m["feed_forward_length"] = [width if kind in mixed else 0 for kind in kinds] + [0] * mtp
+        m["feed_forward_length"] = [width if kind in mixed else 0 for kind in kinds] + [width] * mtp
     if arch in ("qwen3next", "qwen35", "qwen35moe", "minimax-01"):
         m["attention.recurrent_layers"] = [kind is LayerKind.LINEAR for kind in kinds] + [False] * mtp
     if d.ssm_conv_kernel is not None:
@@ -181,7 +184,7 @@ def _states(m: Metadata, arch: str, d: Dimensions) -> None:
         m["shortconv.l_cache"] = d.conv_l_cache
     if arch == "kimi-linear":
         m["ssm.conv_kernel"] = d.linear_conv_kernel_dim or 4
-        m["kda.head_dim"] = _extra(d, "linear_head_dim", 128)
+        m["kda.head_dim"] = d.linear_key_head_dim or 128
 
 
 def _per_architecture(m: Metadata, arch: str, d: Dimensions) -> None:

@@ -340,4 +340,7 @@ def _indexer_layers(r: _Reader, layers: int) -> tuple[bool, ...]:
     types = r.get("attention.indexer.types")
     if isinstance(types, (list, tuple)):
         return tuple(bool(entry) for entry in types[:layers])
+    if r.architecture == "glm-dsa" and r.number("context_length", 0) >= 1048576:
+        # GLM_5_2_DEFAULT_INDEXER_TYPES, src/models/glm-dsa.cpp
+        return tuple(layer < 2 or layer % 4 == 2 for layer in range(layers))
     return (r.number("attention.indexer.head_count", 0) > 0,) * layers

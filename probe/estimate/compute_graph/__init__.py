@@ -2,17 +2,28 @@
 
 from collections.abc import Callable
 
-from probe.estimate.compute_graph import hybrid
+from probe.estimate.compute_graph import encoders, gemma, hybrid
 from probe.estimate.compute_graph.builder import Builder
 from probe.estimate.compute_graph.decoder import RECIPES, Recipe, transformer
 from probe.estimate.compute_graph.ggml import Graph
-from probe.estimate.compute_graph.latent import latent_attention
+from probe.estimate.compute_graph.latent import latent_attention, plain_latent_attention
+from probe.estimate.compute_graph.sparse import indexed_attention
 from probe.estimate.not_modeled import UNKNOWN_ARCHITECTURE, NotModeledError
 
 _LATENT = Recipe(attention=latent_attention, gating=0, normalized=None)
 _OTHERS: dict[str, tuple[Callable[[Builder, Recipe], Graph], Recipe]] = {
     "deepseek2": (transformer, _LATENT),
     "mistral4": (transformer, _LATENT),
+    "deepseek32": (transformer, _LATENT._replace(attention=indexed_attention)),
+    "glm-dsa": (transformer, _LATENT._replace(attention=indexed_attention)),
+    "minicpm3": (transformer, Recipe(attention=plain_latent_attention, scaled_head=True)),
+    "kimi-linear": (hybrid.kimi_linear, _LATENT._replace(rope="none", normalized=True)),
+    "minimax-01": (hybrid.minimax_01, Recipe()),
+    "gemma3n": (gemma.gemma_3n, Recipe()),
+    "gemma4": (gemma.gemma_4, Recipe()),
+    "bert": (encoders.bert, Recipe()),
+    "nomic-bert": (encoders.bert, Recipe()),
+    "gemma-embedding": (encoders.gemma_embedding, Recipe()),
     "mamba": (hybrid.mamba, Recipe()),
     "mamba2": (hybrid.mamba, Recipe()),
     "jamba": (hybrid.jamba, Recipe(rope="none", normalized=False)),

@@ -66,13 +66,14 @@ class Builder:
         self.layers = layers
         self.g = Graph()
         self.n = batch.tokens
+        self.sequence: tuple[int, ...] = tuple(range(h.layers))  # the layers that are built, in order
         self.layer: LayerTensors = outside  # the one being built
         self.index = -1
         self.out_ids: Tensor | None = None
         self.positions: Tensor | None = None
         self._scale: Tensor | None = None
         self._wide: Tensor | None = None
-        self.shared: dict[str, object] = {}  # what an architecture makes once
+        self.made: dict[str, Tensor] = {}  # what an architecture makes once and several layers use
         self._caches: dict[bool, Cache] = {}
         self.weights = self.g.external()
 
@@ -190,12 +191,12 @@ class Builder:
         """Only the rows whose results are wanted."""
         return self.g.new((x.ne[0], self.batch.outputs), x, self.output_ids())
 
-    def mask(self, cells: int) -> Tensor:
-        """What each token may attend to."""
+    def mask(self, cells: int, *, half: bool | None = None) -> Tensor:
+        """What each token may attend to; half precision where a fused operation reads it."""
         b = self.batch
         streams = b.cells.streams
         ne = (cells, b.tokens // streams) if streams == 1 else (cells, b.tokens // streams, 1, streams)
-        return self.g.input(*ne, type_bytes=F16 if b.flash else F32)
+        return self.g.input(*ne, type_bytes=F16 if (b.flash if half is None else half) else F32)
 
     def cache(self, sliding: bool = False) -> Cache:
         """Inputs of the cache of full or of sliding layers, made once."""
@@ -428,6 +429,8 @@ class Builder:
             active = g.new(gated.ne, gated, wide)
         else:
             active = g.over(wide)
+        if "ffn_sub_norm.weight" in self.layer:
+            active = self.norm(active, "ffn_sub_norm")
         return self.linear(active, down)
 
     def moe(
@@ -554,13 +557,21 @@ class Builder:
     # -- the end -----------------------------------------------------------------------
 
     def head(
-        self, x: Tensor, *, norm: str | None = "output_norm", rms: bool = True, logits: bool = True
+        self,
+        x: Tensor,
+        *,
+        norm: str | None = "output_norm",
+        rms: bool = True,
+        logits: bool = True,
+        scaled: bool = False,
     ) -> Graph:
         """Final norm and logits; both are outputs and never freed."""
         self.layer = self.outside
         if norm is not None:
             x = self.norm(x, norm, rms=rms)
         x.output = True
+        if scaled:
+            x = self.g.over(x)
         if logits:
             x = self.matmul(x, self.h.vocabulary)
             if "output.bias" in self.outside:

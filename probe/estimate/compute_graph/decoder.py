@@ -35,7 +35,8 @@ class Recipe(NamedTuple):
     normalized: bool | None = True  # None: as the file says
     weigh_input: bool = False
     late_outputs: bool = False  # wanted rows are picked at the end; the last hidden state is an output
-    hidden_output: bool = False
+    early_norm: bool = False  # the attention's result is normed before wanted rows are picked
+    scaled_head: bool = False  # the final norm's result is scaled before the head
     scaled_input: bool = False
     temperature: bool = False  # queries are scaled by position
     positions: int = 1  # numbers a position: 4 with multi-axis rotation
@@ -88,6 +89,27 @@ def self_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     return b.attend(q, k, v)
 
 
+def gated_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
+    """Attention with an output gate for each number (Trinity) or each head (Step)."""
+    g, h, i = b.g, b.h, b.index
+    q, k, v = heads(b, recipe, x)
+    out = b.attend(q, k, v, output=None)
+    if b.has("attn_gate.weight"):
+        gate = g.over(b.linear(x, "attn_gate"))
+        if gate.ne[0] == h.heads[i]:
+            apart = (h.value_size[i], h.heads[i], b.n)
+            out = g.view(g.over(g.view(out, apart), g.view(gate, (1, h.heads[i], b.n))), out.ne)
+        else:
+            out = g.over(out, gate)
+    return b.linear(out, "attn_output")
+
+
+def sub_normed_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
+    """Attention whose result is normed before the projection (BitNet)."""
+    q, k, v = heads(b, recipe, x)
+    return b.linear(b.norm(b.attend(q, k, v, output=None), "attn_sub_norm"), "attn_output")
+
+
 def feed_forward(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     """Dense network or mixture of experts, whichever the layer holds."""
     if not b.has("ffn_gate_inp.weight"):
@@ -125,7 +147,7 @@ def transformer(b: Builder, recipe: Recipe) -> Graph:
     width = h.embedding * (1 + recipe.deepstack)
     stream = b.embeddings(scaled=recipe.scaled_input, width=width)
     attention = recipe.attention or self_attention
-    for index in range(h.layers):
+    for index in b.sequence:
         b.enter(index)
         last = index == h.layers - 1
         stream = layer(b, recipe, attention, stream, last)
@@ -134,7 +156,7 @@ def transformer(b: Builder, recipe: Recipe) -> Graph:
     if recipe.late_outputs:
         stream.output = True
         stream = b.pick_outputs(stream)
-    return b.head(stream, rms=recipe.rms)
+    return b.head(stream, rms=recipe.rms, scaled=recipe.scaled_head)
 
 
 def layer(b: Builder, recipe: Recipe, attention: Attention, stream: Tensor, last: bool) -> Tensor:
@@ -142,6 +164,8 @@ def layer(b: Builder, recipe: Recipe, attention: Attention, stream: Tensor, last
     normed = b.norm(stream, "attn_norm", rms=recipe.rms) if b.has("attn_norm.weight") else stream
     out = attention(b, recipe, normed)
     side = normed
+    if recipe.early_norm:
+        out = b.norm(out, "post_attention_norm", rms=recipe.rms)
     if last and not recipe.late_outputs:
         out = b.pick_outputs(out)
         stream = b.pick_outputs(stream)
@@ -152,7 +176,8 @@ def layer(b: Builder, recipe: Recipe, attention: Attention, stream: Tensor, last
         order = {"f": fed, "s": stream, "a": out}
         first, second, third = (order[letter] for letter in recipe.parallel)
         return b.add(b.add(first, second), third)
-    if recipe.ffn_norm != "post_attention_norm" and b.has("post_attention_norm.weight"):
+    late = not recipe.early_norm and recipe.ffn_norm != "post_attention_norm"
+    if late and b.has("post_attention_norm.weight"):
         out = b.norm(out, "post_attention_norm", rms=recipe.rms)
     middle = b.add(out, stream)
     x = b.norm(middle, recipe.ffn_norm, rms=recipe.rms) if b.has(f"{recipe.ffn_norm}.weight") else middle
@@ -178,6 +203,8 @@ RECIPES = {
     "ernie4_5": Recipe(),
     "ernie4_5-moe": Recipe(),
     "exaone": Recipe(),
+    "afmoe": Recipe(rope="skip", attention=gated_attention, early_norm=True, gating=0, normalized=None),
+    "bitnet": Recipe(attention=sub_normed_attention),
     "exaone-moe": Recipe(rope="windows", gating=0, normalized=None, default_gating=SIGMOID),
     "exaone4": Recipe(rope="sliding"),
     "falcon": Recipe(rms=False, parallel="fas"),
@@ -185,9 +212,7 @@ RECIPES = {
     "gemma2": Recipe(),
     "gemma3": Recipe(scaled_input=True),
     "glm4": Recipe(fused_up=True),
-    "glm4moe": Recipe(
-        ffn_norm="post_attention_norm", gating=0, normalized=None, default_gating=SIGMOID, hidden_output=True
-    ),
+    "glm4moe": Recipe(ffn_norm="post_attention_norm", gating=0, normalized=None, default_gating=SIGMOID),
     "gpt-oss": Recipe(
         ffn_norm="post_attention_norm", gating=SOFTMAX_WEIGHT, normalized=False, late_outputs=True
     ),
@@ -202,6 +227,7 @@ RECIPES = {
     ),
     "minicpm": Recipe(),
     "minimax-m2": Recipe(flat_norm=True, gating=0),
+    "mimo2": Recipe(gating=SIGMOID),
     "mistral3": Recipe(),
     "nemotron": Recipe(rms=False),
     "olmo2": Recipe(flat_norm=True),
@@ -220,4 +246,5 @@ RECIPES = {
     "smollm3": Recipe(rope="skip"),
     "stablelm": Recipe(rms=False),
     "starcoder2": Recipe(rms=False),
+    "step35": Recipe(attention=gated_attention, late_outputs=True, gating=0, normalized=None),
 }

@@ -7,8 +7,11 @@ kimi-linear}.cpp, llama.cpp b11434.
 from probe.estimate.compute_graph.builder import SIGMOID, Builder
 from probe.estimate.compute_graph.decoder import Recipe, feed_forward, self_attention
 from probe.estimate.compute_graph.ggml import Graph, Tensor
+from probe.estimate.compute_graph.latent import latent_attention
 from probe.estimate.compute_graph.recurrent import (
     gated_delta_net,
+    kimi_delta_attention,
+    lightning_attention,
     mamba_1,
     mamba_2,
     short_convolution,
@@ -19,7 +22,7 @@ def mamba(b: Builder, recipe: Recipe) -> Graph:
     """Mamba and Mamba-2: nothing but state layers."""
     del recipe
     stream = b.embeddings()
-    for index in range(b.h.layers):
+    for index in b.sequence:
         b.enter(index)
         normed = b.norm(stream, "attn_norm")
         out = mamba_1(b, normed) if b.h.architecture == "mamba" else mamba_2(b, normed)
@@ -43,7 +46,7 @@ def mixer(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
 def jamba(b: Builder, recipe: Recipe) -> Graph:
     """Jamba: the residual comes first in both sums."""
     stream = b.embeddings()
-    for index in range(b.h.layers):
+    for index in b.sequence:
         b.enter(index)
         out = mixer(b, recipe, b.norm(stream, "attn_norm"))
         if index == b.h.layers - 1:
@@ -56,7 +59,7 @@ def jamba(b: Builder, recipe: Recipe) -> Graph:
 def granite_hybrid(b: Builder, recipe: Recipe) -> Graph:
     """Granite 4 H."""
     stream = b.embeddings()
-    for index in range(b.h.layers):
+    for index in b.sequence:
         b.enter(index)
         out = mixer(b, recipe, b.norm(stream, "attn_norm"))
         if index == b.h.layers - 1:
@@ -69,7 +72,7 @@ def granite_hybrid(b: Builder, recipe: Recipe) -> Graph:
 def falcon_h1(b: Builder, recipe: Recipe) -> Graph:
     """Falcon-H1: attention and Mamba-2 side by side in every layer."""
     stream = b.embeddings()
-    for index in range(b.h.layers):
+    for index in b.sequence:
         b.enter(index)
         attended = self_attention(b, recipe, b.norm(stream, "attn_norm"))
         scanned = mamba_2(b, b.norm(stream, "attn_norm"))
@@ -84,7 +87,7 @@ def nemotron_h(b: Builder, recipe: Recipe) -> Graph:
     """Nemotron-H: one sublayer a layer; wanted rows are picked at the end."""
     h = b.h
     stream = b.embeddings()
-    for index in range(h.layers):
+    for index in b.sequence:
         b.enter(index)
         normed = b.norm(stream, "attn_norm")
         if h.recurrent[index]:
@@ -114,7 +117,7 @@ def _latent_experts(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
 def lfm2(b: Builder, recipe: Recipe) -> Graph:
     """LFM2: short convolutions with a few attention layers; the residual comes first."""
     stream = b.embeddings()
-    for index in range(b.h.layers):
+    for index in b.sequence:
         b.enter(index)
         out = mixer(b, recipe, b.norm(stream, "attn_norm"))
         if index == b.h.layers - 1:
@@ -144,7 +147,7 @@ def qwen_next(b: Builder, recipe: Recipe) -> Graph:
     """Qwen3-Next and Qwen3.5: three gated delta nets for each attention layer."""
     h = b.h
     stream = b.embeddings()
-    for index in range(h.layers):
+    for index in b.sequence:
         b.enter(index)
         normed = b.norm(stream, "attn_norm")
         b.g.expand(normed)
@@ -165,3 +168,37 @@ def _experts_with_gated_share(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     gate = b.g.over(b.matmul(x, 1))
     del recipe
     return b.add(out, b.g.over(shared, gate))
+
+
+def kimi_linear(b: Builder, recipe: Recipe) -> Graph:
+    """Kimi Linear: three layers with a delta rule for each latent attention, which does not rotate."""
+    h = b.h
+    stream = b.embeddings()
+    for index in b.sequence:
+        b.enter(index)
+        normed = b.norm(stream, "attn_norm")
+        b.g.expand(normed)
+        if h.recurrent[index]:
+            out = kimi_delta_attention(b, normed)
+        else:
+            out = latent_attention(b, recipe, normed)
+        if index == h.layers - 1:
+            out, stream = b.pick_outputs(out), b.pick_outputs(stream)
+        middle = b.add(out, stream)
+        stream = b.add(feed_forward(b, recipe, b.norm(middle, "ffn_norm")), middle)
+    return b.head(stream)
+
+
+def minimax_01(b: Builder, recipe: Recipe) -> Graph:
+    """MiniMax-Text-01: the residual is taken after each norm."""
+    h = b.h
+    stream = b.embeddings()
+    for index in b.sequence:
+        b.enter(index)
+        normed = b.norm(stream, "attn_norm")
+        out = lightning_attention(b, normed) if h.recurrent[index] else self_attention(b, recipe, normed)
+        if index == h.layers - 1:
+            out, normed = b.pick_outputs(out), b.pick_outputs(normed)
+        x = b.norm(b.add(out, b.g.over(normed)), "ffn_norm")
+        stream = b.add(b.moe(x), b.g.over(x))
+    return b.head(stream)

@@ -42,3 +42,22 @@ def latent_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     if recipe.temperature:
         query = g.over(query, b.attention_scale())
     return b.attend(query, key, compressed, value_of_key=lora, decompress=h.value_size_mla)
+
+
+def plain_latent_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
+    """Compressed weights but full heads in the cache (MiniCPM3)."""
+    g, h, i = b.g, b.h, b.index
+    del recipe
+    heads, lora, rope, value = h.heads[i], h.kv_lora, h.rope_size, h.value_size[i]
+    nope = h.key_size[i] - rope
+    q = b.matmul(b.norm(b.matmul(x, b.rows("attn_q_a")), "attn_q_a_norm"), b.rows("attn_q_b"))
+    q = b.rope(b.heads(q, h.key_size[i], heads))
+    joint = b.matmul(x, b.rows("attn_kv_a_mqa"))
+    compressed = b.norm(g.view(joint, (lora, b.n)), "attn_kv_a_norm")
+    key_part = g.view(joint, (rope, 1, b.n))
+    both = b.matmul(compressed, b.rows("attn_kv_b"))
+    plain = g.view(both, (nope, heads, b.n))
+    v = b.cont(g.view(both, (value, heads, b.n)))
+    spread = g.new((rope, heads, b.n), b.rope(key_part))
+    k = g.new((nope + rope, heads, b.n), plain, spread)
+    return b.attend(q, k, v)

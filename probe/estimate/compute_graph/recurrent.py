@@ -21,14 +21,13 @@ class StateInputs(NamedTuple):
 
 def state_inputs(b: Builder) -> StateInputs:
     """The inputs of the recurrent memory, made once."""
-    known = b.shared.get("state")
-    if known is None:
-        sequences = b.batch.sequences
+    made, sequences = b.made, b.batch.sequences
+    if "states" not in made:
         ids = b.g.input(sequences, type_bytes=I32)
-        known = StateInputs(ids, b.g.view(ids, (sequences,)), b.g.view(ids, (sequences - 1,)))
-        b.shared["state"] = known
-    assert isinstance(known, StateInputs)
-    return known
+        made["states"] = ids
+        made["states main"] = b.g.view(ids, (sequences,))
+        made["states tail"] = b.g.view(ids, (sequences - 1,))
+    return StateInputs(made["states"], made["states main"], made["states tail"])
 
 
 def stored_state(b: Builder, size: int, scan: Callable[[Tensor], Tensor] | None = None) -> Tensor:
@@ -145,17 +144,18 @@ def short_convolution(b: Builder, x: Tensor) -> Tensor:
     return g.view(b.linear(y, "shortconv.out_proj"), (width, tokens * sequences))
 
 
-def delta_net(
-    b: Builder, q: Tensor, k: Tensor, v: Tensor, gate: Tensor, beta: Tensor, state: Tensor
-) -> Tensor:
+def delta_net(b: Builder, operands: tuple[Tensor, ...]) -> Tensor:
     """The fused gated delta rule; its result holds the outputs and the new states.
+
+    Args:
+        operands: queries, keys, values, gate, beta, states.
 
     Source: build_delta_net_fused and build_recurrent_attn, src/models/delta-net-base.cpp,
         ggml_gated_delta_net, ggml/src/ggml.c#L6384.
     """
     g = b.g
-    size, heads, tokens, sequences = v.ne
-    result = g.new((size * heads, tokens * sequences + size * sequences), q, k, v, gate, beta, state)
+    size, heads, tokens, sequences = operands[2].ne
+    result = g.new((size * heads, tokens * sequences + size * sequences), *operands)
     g.expand(g.sink(g.view(result, (size, size, heads, sequences))))
     return g.view(result, (size, heads, tokens, sequences))
 
@@ -200,7 +200,7 @@ def gated_delta_net(b: Builder, x: Tensor) -> Tensor:
         one = (key, 1, key_heads, tokens * sequences)
         q = g.view(g.new(wide, g.view(q, one)), (key, value_heads, tokens, sequences))
         k = g.view(g.new(wide, g.view(k, one)), (key, value_heads, tokens, sequences))
-    out = delta_net(b, q, k, v, gate, beta, state)
+    out = delta_net(b, (q, k, v, gate, beta, state))
     gated = g.over(b.norm(out, "ssm_norm"), g.over(g.view(z, (value, value_heads, tokens, sequences))))
     y = b.linear(g.view(gated, (h.ssm_inner, tokens, sequences)), "ssm_out")
     return g.view(y, (h.embedding, tokens * sequences))
@@ -247,20 +247,58 @@ def kimi_delta_attention(b: Builder, x: Tensor) -> Tensor:
     gate = g.view(gate, (size, heads, tokens, sequences))
     beta = g.over(g.view(b.linear(x, "ssm_beta"), (1, heads, tokens, sequences)))
     state = g.view(stored_state(b, h.recurrent_state), (size, size, heads, sequences))
-    out = delta_net_kimi(b, _unit_norm(b, q), _unit_norm(b, k), v, gate, beta, state)
+    out = b.cont(delta_net(b, (_unit_norm(b, q), _unit_norm(b, k), v, gate, beta, state)))
     side = b.matmul(b.matmul(g.view(g.view(x, (h.embedding, tokens, sequences))), b.rows("ssm_g_a")), inner)
     normed = b.norm(g.view(out, (size, heads, tokens * sequences)), "ssm_norm")
     gated = g.over(normed, g.over(g.view(side, (size, heads, tokens * sequences))))
     return b.linear(b.cont(gated, (inner, tokens * sequences)), "attn_output")
 
 
-def delta_net_kimi(
-    b: Builder, q: Tensor, k: Tensor, v: Tensor, gate: Tensor, beta: Tensor, state: Tensor
-) -> Tensor:
-    """The same rule; the outputs are copied before the new states are stored."""
-    g = b.g
-    size, heads, tokens, sequences = v.ne
-    result = g.new((size * heads, tokens * sequences + size * sequences), q, k, v, gate, beta, state)
-    out = b.cont(g.view(result, (size, heads, tokens, sequences)))
-    g.expand(g.sink(g.view(result, (size, size, heads, sequences))))
-    return out
+def lightning_attention(b: Builder, x: Tensor) -> Tensor:
+    """MiniMax-Text-01's linear attention, one block a batch.
+
+    Source: src/models/minimax-01.cpp, graph.
+    """
+    g, h, batch = b.g, b.h, b.batch
+    tokens, sequences = batch.per_sequence, batch.sequences
+    size, heads = h.key_size[0], h.heads[0]
+    decay = _decay_inputs(b)
+    state = stored_state(b, h.conv_state)
+    slope = g.over(decay[0])
+    x = g.view(x, (h.embedding, tokens, 1, sequences))
+    mixed = g.view(g.over(b.linear(x, "attn_qkv")), (3 * size, heads, tokens, sequences))
+    q, k, v = (g.view(mixed, (size, heads, tokens, sequences)) for _ in range(3))
+    state = g.view(stored_state(b, h.recurrent_state), (size, size, heads, sequences))
+    of_query = g.over(g.over(decay[1]))
+    of_key = g.over(g.over(decay[2]))
+    diagonal = g.over(g.over(decay[3]))
+    turned = g.view(g.over(q, of_query), (size, tokens, heads, sequences))
+    before = g.new((size, tokens, heads, sequences), state, turned)
+    flat = (size, tokens, heads, sequences)
+    scores = g.over(g.new((tokens, tokens, heads, sequences), g.view(k, flat), g.view(q, flat)), diagonal)
+    values = b.cont(g.view(v, (tokens, size, heads, sequences)))
+    within = g.new(flat, values, scores)
+    out = g.over(before, within)
+    g.expand(out)
+    block = g.view(g.over(g.over(slope)), (1, 1, heads))
+    kept = g.over(state, block)
+    keys = b.cont(g.view(g.over(k, of_key), (tokens, size, heads, sequences)))
+    added = g.new((size, size, heads, sequences), keys, values)
+    g.expand(g.sink(g.over(kept, added)))
+    out = b.cont(g.view(out, (size, heads, tokens, sequences)))
+    out = b.norm(g.view(out, (size * heads, tokens, 1, sequences)), "attn_norm_2")
+    gate = g.over(b.linear(x, "attn_gate"))
+    y = b.linear(g.over(gate, out), "attn_output")
+    return g.view(y, (h.embedding, tokens * sequences))
+
+
+def _decay_inputs(b: Builder) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Slopes and decays of each head and position, made once."""
+    made, batch = b.made, b.batch
+    if "slopes" not in made:
+        heads, tokens, sequences = b.h.heads[0], batch.per_sequence, batch.sequences
+        made["slopes"] = b.g.input(heads)
+        made["query decay"] = b.g.input(1, heads, tokens, sequences)
+        made["key decay"] = b.g.input(1, heads, tokens, sequences)
+        made["diagonal decay"] = b.g.input(tokens, tokens, heads, sequences)
+    return made["slopes"], made["query decay"], made["key decay"], made["diagonal decay"]
