@@ -3,12 +3,14 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from probe.machine import Range
 from probe.render.text import clean
-from probe.report.catalog_documents import CatalogDocument
 from probe.report.documents import EstimateDocument, ReportDocument
+
+if TYPE_CHECKING:
+    from probe.report.catalog_documents import CatalogDocument  # loads every device table
 
 Value = str | int | float | bool | None
 
@@ -119,7 +121,7 @@ def estimates_csv(estimates: Sequence[EstimateDocument], host_name: str | None) 
     return render_rows(MODEL_COLUMNS, rows)
 
 
-def catalog_csv(catalog: CatalogDocument) -> str:
+def catalog_csv(catalog: "CatalogDocument") -> str:
     """One row for each model of the catalog."""
     columns = (
         "id",

@@ -17,22 +17,22 @@ def catalog_entry(name: str) -> CatalogEntryDocument:
         AmbiguousNameError: several rows that differ answer to it.
         UnknownNameError: none does; the nearest names of all kinds are suggested.
     """
-    lowered = name.strip().lower()
     suggestions: list[str] = []
-    finders: tuple[tuple[str, Callable[[str], object]], ...] = (
-        ("model", find_model),
-        ("gpu", find_gpu),
-        ("cpu", find_cpu),
+    finders: tuple[Callable[[str], CatalogEntryDocument], ...] = (
+        lambda text: CatalogEntryDocument(model=find_model(text)),
+        lambda text: CatalogEntryDocument(gpu=find_gpu(text)),
+        lambda text: CatalogEntryDocument(cpu=find_cpu(text)),
     )
-    for kind, find in finders:
+    for find in finders:
         try:
-            return CatalogEntryDocument(**{kind: find(name)})
+            return find(name)
         except AmbiguousNameError:
             raise
         except UnknownNameError as error:
             suggestions += error.suggestions[:2]
         except InputError:
             continue  # a GPU name with a wrong memory size: another kind may fit
+    lowered = name.strip().lower()
     for row in all_npus():
         if row.name.lower() == lowered:
             return CatalogEntryDocument(npu=row)
