@@ -1,6 +1,7 @@
 """The models we know: all rows, and the one row that a typed name means."""
 
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from probe.catalog.files import read_data
 from probe.catalog.model_spec import ModelSpec
 from probe.catalog.names import ModelNames
+from probe.catalog.overlay import merged, read_overlay
 from probe.errors import CatalogError
 
 MODELS_FILE: Final = "catalogs/models/models.json"
@@ -40,18 +42,38 @@ def _models_file() -> ModelsFile:
         raise CatalogError("input.catalog_damaged", path=MODELS_FILE, detail=str(error)) from error
 
 
+_overlay: list[Path] = []  # at most one folder; a list so that it can be set without `global`
+
+
+def use_overlay(folder: Path | None) -> None:
+    """From now on the rows in `folder` belong to the catalog and win over equal ids; None for none."""
+    _overlay[:] = [] if folder is None else [folder]
+    for remembered in (all_models, _names, find_model):
+        remembered.cache_clear()
+
+
+@cache
 def all_models() -> tuple[ModelSpec, ...]:
-    """Every model of the catalog, in the order of its files.
+    """Every model of the catalog, in the order of its files, then those of the overlay folder.
 
     Raises:
         CatalogError: the catalog is missing or damaged.
+        InputError: a row of the overlay folder is.
     """
-    return _models_file().models
+    rows = _models_file().models
+    return merged(rows, read_overlay(_overlay[0])) if _overlay else rows
 
 
 def catalog_date() -> str:
     """The day on which the newest row was retrieved, as "2026-11-21"."""
     return _models_file().updated
+
+
+def catalog_age_days(today: str) -> int:
+    """Days between the catalog's date and `today` ("2026-12-24"); never below 0."""
+    from datetime import date
+
+    return max((date.fromisoformat(today) - date.fromisoformat(catalog_date())).days, 0)
 
 
 @cache
