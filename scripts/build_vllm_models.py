@@ -10,6 +10,7 @@ import ast
 import datetime
 import importlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 GENERATING = ("_TEXT_GENERATION_MODELS", "_MULTIMODAL_MODELS")
@@ -21,6 +22,8 @@ POOLING = (
     "_SEQUENCE_CLASSIFICATION_MODELS",
 )
 DROPPED = "_PREVIOUSLY_SUPPORTED_MODELS"
+# compatible by their class, refused while their layers are replaced (models/transformers/base.py#L620)
+LAYERS_DO_NOT_DISPATCH = frozenset({"DiffLlamaForCausalLM"})
 # model types whose code is not in transformers, with the architecture their config.json names
 REMOTE_CODE = {
     "axk1": "AXK1ForCausalLM",
@@ -58,6 +61,17 @@ def tables(registry: Path) -> dict[str, dict[str, object]]:
     return found
 
 
+def backend_compatible(names: Iterable[str]) -> list[str]:
+    """Classes of transformers that vLLM can run through its Transformers backend (registry.py#L1283)."""
+    transformers = importlib.import_module("transformers")
+    found = []
+    for name in sorted(set(names)):
+        model = getattr(transformers, name, None)
+        if model is not None and (model.is_backend_compatible() or model._can_set_attn_implementation()):
+            found.append(name)
+    return found
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -86,6 +100,9 @@ def main() -> None:
         "retrieved": datetime.date.today().isoformat(),
         "architectures": sorted(names),
         "pooling": sorted(pooling),
+        "transformers_backend": backend_compatible(
+            set(types.values()) - names - pooling - LAYERS_DO_NOT_DISPATCH
+        ),
         "dropped": dict(sorted(found[DROPPED].items())),
         "model_types": dict(sorted(types.items())),
     }

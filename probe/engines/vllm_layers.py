@@ -141,7 +141,8 @@ def model_cache(
         image_prefix=image_prefix,
     )
     layers: list[CachedLayer] = []
-    for index in range(d.num_hidden_layers - (d.num_kv_shared_layers or 0)):
+    sublayers = 2 if model_type == "longcat_flash" else 1  # two attentions in each layer (longcat_flash.py)
+    for index in range(sublayers * (d.num_hidden_layers - (d.num_kv_shared_layers or 0))):
         kind = d.kind_of(index)
         if kind in {LayerKind.MAMBA, LayerKind.LINEAR, LayerKind.CONV, LayerKind.PARALLEL}:
             layers.append(reader.state(kind, from_file=spec.hf_config is not None))

@@ -73,7 +73,8 @@ def _linear(d: Dimensions, model_type: str, *, tp: int, width: int, from_file: b
     key_heads, key_dim = d.linear_num_key_heads or 0, d.linear_key_head_dim or 0
     value_heads, value_dim = d.linear_num_value_heads or 0, d.linear_value_head_dim or 0
     if not value_heads:  # lightning attention: one square state per head, no convolution
-        return (d.num_attention_heads // tp) * d.head_dim * d.head_dim * width
+        head_dim = int(d.extra.get("linear_head_dim", 0)) or d.head_dim
+        return (d.num_attention_heads // tp) * head_dim * head_dim * width
     kernel = (d.linear_conv_kernel_dim or 4) - 1
     convolution = kernel * ((2 * key_heads * key_dim + value_heads * value_dim) // tp) * width
     state_width = _linear_state_width(d, model_type, width, from_file=from_file)

@@ -13,6 +13,10 @@ MAX_DEPTH: Final = 32
 MAX_NODES: Final = 200_000
 MAX_LAYERS: Final = 2_000
 MAX_SIZE: Final = 10**9  # no dimension of a model is larger; products of four stay below 10^36
+# names of the sizes that every family has, most common first
+HIDDEN: Final = ("hidden_size", "n_embd", "d_model")
+LAYERS: Final = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
+HEADS: Final = ("num_attention_heads", "n_head", "n_heads")
 _TEXT_KEYS: Final = ("text_config", "llm_config", "language_config", "thinker_config", "llm")
 _UNSET: Final = object()
 
@@ -78,6 +82,10 @@ class ConfigView:
             if alias in self._class_defaults:
                 return self._class_defaults[alias]
         return default
+
+    def class_has(self, name: str) -> bool:
+        """Whether transformers' class of this model type has a field of this name."""
+        return name in self._class_defaults
 
     def size(self, *names: str, default: int | None = None) -> int | None:
         """A whole number from 0 to 10^9 under the first of `names` that has one; None where null.

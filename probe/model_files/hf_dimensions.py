@@ -3,13 +3,12 @@
 from typing import Any, Final
 
 from probe.catalog.model_spec import Dimensions
-from probe.errors import InputError
-from probe.model_files.config_view import ConfigView
+from probe.model_files.config_view import HEADS, HIDDEN, LAYERS, ConfigView
+from probe.model_files.hf_blocks import block_heads, block_widths
+from probe.model_files.hf_experts import expert_fields
 from probe.model_files.hf_layers import effective_window, layer_pattern
+from probe.model_files.hf_states import state_fields
 
-_HIDDEN: Final = ("hidden_size", "n_embd", "d_model")
-_LAYERS: Final = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
-_HEADS: Final = ("num_attention_heads", "n_head", "n_heads")
 _KV_HEADS: Final = (
     "num_key_value_heads",
     "n_head_kv",
@@ -73,10 +72,10 @@ def dimensions_of(view: ConfigView) -> Dimensions | None:
     """
     model_type = view.model_type or ""
     by_pattern = _pattern_length(view)
-    if not (view.size(*_HIDDEN) and view.size("vocab_size") and (by_pattern or view.size(*_LAYERS))):
+    if not (view.size(*HIDDEN) and view.size("vocab_size") and (by_pattern or view.size(*LAYERS))):
         return None
-    layers = by_pattern or view.layers(*_LAYERS)
-    hidden = view.need(*_HIDDEN)
+    layers = by_pattern or view.layers(*LAYERS)
+    hidden = view.need(*HIDDEN)
     pattern = layer_pattern(view, layers)
     heads = _heads(view)
     if heads == 0 and not (pattern and set(pattern) <= set("MLC-E")):
@@ -103,8 +102,8 @@ def dimensions_of(view: ConfigView) -> Dimensions | None:
         attention_sinks=model_type == "gpt_oss" or view.flag("add_swa_attention_sink_bias"),
         extra=_extra(view),
         **_attention_fields(view),
-        **_expert_fields(view),
-        **_state_fields(view, hidden),
+        **expert_fields(view),
+        **state_fields(view, hidden),
         **_table_fields(view),
     )
 
@@ -121,7 +120,7 @@ def _pattern_length(view: ConfigView) -> int | None:
 def _heads(view: ConfigView) -> int:
     if view.model_type in {"mamba", "mamba2", "falcon_mamba"}:
         return 0
-    return view.size(*_HEADS, default=0) or 0
+    return view.size(*HEADS, default=0) or 0
 
 
 def _kv_heads(view: ConfigView, heads: int) -> int:
@@ -130,7 +129,13 @@ def _kv_heads(view: ConfigView, heads: int) -> int:
         "new_decoder_architecture"
     ):
         return 1 if view.flag("multi_query", default=True) else heads
-    return view.size(*_KV_HEADS, default=heads) if heads else 0  # type: ignore[return-value]  # default is an int
+    listed = view.sizes("num_key_value_heads") or block_heads(view, heads)
+    if listed:
+        return max(listed)
+    nested = view.below("attn_config")  # DBRX
+    if nested is not None and nested.size("kv_n_heads"):
+        return nested.need("kv_n_heads")
+    return (view.size(*_KV_HEADS) or heads) if heads else 0
 
 
 def _head_dim(view: ConfigView, hidden: int, heads: int) -> int:
@@ -147,10 +152,17 @@ def _head_dim(view: ConfigView, hidden: int, heads: int) -> int:
 def _feed_forward(view: ConfigView, hidden: int) -> int:
     if view.model_type == "llama4_text":
         return view.size("intermediate_size_mlp", "intermediate_size", default=0) or 0
-    written = view.size(*_FEED_FORWARD)
+    listed = view.sizes("intermediate_size")
+    written = max(listed) if listed else view.size(*_FEED_FORWARD)
     if written is None and view.model_type in {"falcon", "gpt2", "bloom", "gpt_neox", "gptj"}:
         return 4 * hidden
     return written or 0
+
+
+def _per_layer(view: ConfigView, name: str) -> tuple[int, ...] | None:
+    """A list with one figure a layer; None where the file has one figure for all."""
+    listed = view.sizes(name)
+    return listed if listed and len(set(listed)) > 1 and len(listed) >= view.layers(*LAYERS) else None
 
 
 def _attention_bias(view: ConfigView) -> str | None:
@@ -175,14 +187,12 @@ def _qk_norm(view: ConfigView) -> str | None:
 
 
 def _attention_fields(view: ConfigView) -> dict[str, Any]:
-    gemma4 = (view.model_type or "").startswith("gemma4")
+    gemma4 = (view.model_type or "").startswith(("gemma4", "diffusion_gemma"))
     shared_values = view.flag("attention_k_eq_v")
-    per_layer = (
-        view.sizes("num_key_value_heads") if isinstance(view.value("num_key_value_heads"), list) else None
-    )
     return {
         "v_head_dim": view.size("v_head_dim"),
-        "layer_kv_heads": per_layer,
+        "layer_kv_heads": block_heads(view, _heads(view)) or _per_layer(view, "num_key_value_heads"),
+        "layer_intermediate_sizes": block_widths(view) or _per_layer(view, "intermediate_size"),
         "attention_k_eq_v": shared_values,
         "global_head_dim": view.size("global_head_dim", default=512 if gemma4 else None),
         "num_global_key_value_heads": view.size("num_global_key_value_heads") if shared_values else None,
@@ -206,169 +216,6 @@ def _other_setting(view: ConfigView, name: str) -> int | None:
     return inner.size(name) if inner is not None else None
 
 
-def _first(view: ConfigView, *names: str) -> int | None:
-    """The first figure; lists (ERNIE-VL, Hunyuan) repeat one value."""
-    for name in names:
-        value = view.value(name)
-        if isinstance(value, list):
-            return (view.sizes(name) or (0,))[0] or None
-        found = view.size(name)
-        if found:
-            return found
-    return None
-
-
-def _expert_fields(view: ConfigView) -> dict[str, Any]:
-    experts = _first(view, "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-    if not experts or experts == 1:
-        return {}
-    width = _first(
-        view,
-        "moe_intermediate_size",
-        "expert_ffn_hidden_size",
-        "moe_hidden_size",
-        "intermediate_size",
-        "ffn_hidden_size",
-    )
-    shared = _first(
-        view, "n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert"
-    )
-    shared_width = _first(
-        view,
-        "shared_expert_intermediate_size",
-        "moe_shared_expert_intermediate_size",
-        "moe_shared_expert_intermediate_size",
-        "shared_intermediate_size",
-        "share_expert_dim",
-    )
-    if view.model_type == "llama4_text":
-        shared_width = width
-    return {
-        "num_experts": experts,
-        "experts_per_token": _first(
-            view,
-            "num_experts_per_tok",
-            "num_experts_per_token",
-            "top_k_experts",
-            "moe_topk",
-            "moe_top_k",
-            "moe_k",
-        ),
-        "moe_intermediate_size": width,
-        "n_shared_experts": shared,
-        "shared_expert_intermediate_size": shared_width or (shared * width if shared and width else None),
-        "first_k_dense": _first(view, "first_k_dense_replace", "num_dense_layers", "moe_layer_start_index"),
-        "moe_latent_size": view.size("moe_latent_size"),
-        **_expert_layers(view),
-    }
-
-
-def _expert_layers(view: ConfigView) -> dict[str, Any]:
-    """Which layers hold experts where it is not all after the first dense ones."""
-    if view.model_type == "jamba":
-        return {
-            "moe_layer_step": view.size("expert_layer_period") or 2,
-            "moe_layer_offset": view.size("expert_layer_offset", default=1),
-        }
-    step = view.size("interleave_moe_layer_step")
-    if step and step > 1:
-        layers = view.layers(*_LAYERS)
-        return {"moe_layers": tuple(range(step - 1, layers, step))}
-    flags = view.value("moe_layer_freq")
-    if isinstance(flags, list):
-        return {
-            "moe_layers": tuple(
-                index for index, flag in enumerate(view.sizes("moe_layer_freq") or ()) if flag
-            )
-        }
-    enumerated = view.text("moe_layers_enum")
-    if enumerated:
-        return {"moe_layers": tuple(int(part) for part in enumerated.split(",") if part.strip().isdigit())}
-    dense = view.sizes("mlp_only_layers")
-    if dense:
-        layers = view.layers(*_LAYERS)
-        return {"moe_layers": tuple(index for index in range(layers) if index not in dense)}
-    sparse_step = view.size("decoder_sparse_step")
-    if sparse_step and sparse_step > 1:
-        return {"moe_layer_step": sparse_step, "moe_layer_offset": sparse_step - 1}
-    return {}
-
-
-def _state_fields(view: ConfigView, hidden: int) -> dict[str, Any]:
-    """State-space, linear-attention and short-convolution sizes under their canonical names."""
-    heads = view.size("mamba_num_heads", "mamba_n_heads", "n_mamba_heads")
-    head_dim = _number_or_none(view, "mamba_head_dim") or _number_or_none(view, "mamba_d_head")
-    head_dim = head_dim or view.size("mamba_headdim")
-    inner = view.size("mamba_d_ssm")
-    expand = _expand(view)
-    if view.model_type == "mamba2":
-        heads, head_dim = view.size("num_heads"), view.size("head_dim")
-    if view.model_type in {"mamba", "falcon_mamba"}:
-        inner = view.size("intermediate_size", "d_inner") or (expand or 2) * hidden
-    if heads and not head_dim and expand:
-        head_dim = expand * hidden // heads
-    state = view.size("ssm_state_size", "mamba_d_state", "state_size")
-    return {
-        "ssm_state_size": state,
-        "ssm_conv_kernel": view.size("mamba_d_conv", "conv_kernel") if state else None,
-        "ssm_num_heads": heads,
-        "ssm_head_dim": head_dim,
-        "ssm_n_groups": view.size("mamba_n_groups", "mamba_ngroups", "n_groups") if heads else None,
-        "ssm_expand": expand if state else None,
-        "ssm_inner": inner,
-        "ssm_dt_rank": _dt_rank(view, hidden) if state and not heads else None,
-        "conv_l_cache": view.size("conv_L_cache"),
-        **_linear_fields(view),
-    }
-
-
-def _linear_fields(view: ConfigView) -> dict[str, Any]:
-    inner = view.below("linear_attn_config")
-    if inner is not None:  # Kimi Linear: one head count and one width for keys and values
-        heads, width = inner.need("num_heads"), inner.need("head_dim")
-        return {
-            "linear_conv_kernel_dim": inner.size("short_conv_kernel_size", default=4),
-            "linear_num_key_heads": heads,
-            "linear_num_value_heads": heads,
-            "linear_key_head_dim": width,
-            "linear_value_head_dim": width,
-        }
-    return {
-        name: view.size(name)
-        for name in (
-            "linear_conv_kernel_dim",
-            "linear_num_key_heads",
-            "linear_key_head_dim",
-            "linear_num_value_heads",
-            "linear_value_head_dim",
-        )
-    }
-
-
-def _number_or_none(view: ConfigView, name: str) -> int | None:
-    """Granite and Falcon-H1 write the word `auto` where the width follows from the others."""
-    return None if isinstance(view.value(name), str) else view.size(name)
-
-
-def _expand(view: ConfigView) -> int | None:
-    value = view.number("mamba_expand") if view.value("mamba_expand") is not None else view.number("expand")
-    if value is None:
-        return None
-    if not 0 < value <= 64:
-        raise InputError("model_files.config.field_wrong", model="", field="expand", value=str(value))
-    return int(value)
-
-
-def _dt_rank(view: ConfigView, hidden: int) -> int | None:
-    for name in ("mamba_dt_rank", "time_step_rank"):
-        if isinstance(view.value(name), str):
-            return -(-hidden // 16)
-        found = view.size(name)
-        if found:
-            return found
-    return None
-
-
 def _table_fields(view: ConfigView) -> dict[str, Any]:
     per_layer = view.size("hidden_size_per_layer_input") or None
     return {
@@ -385,6 +232,8 @@ def _extra(view: ConfigView) -> dict[str, int | float | str | bool]:
         value = view.value(name)
         if isinstance(value, bool | str) or (isinstance(value, int | float) and abs(value) < 10**9):
             found[name] = value
+    if view.model_type == "bailing_hybrid":  # lightning layers have heads of their own width
+        found["linear_head_dim"] = view.size("head_dim") or view.need(*HIDDEN) // max(_heads(view), 1)
     other = view.below("attention_other_setting")
     if other is not None:
         for key, name in (("head_dim", "swa_head_dim"), ("num_attention_heads", "swa_num_attention_heads")):

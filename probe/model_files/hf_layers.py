@@ -58,7 +58,7 @@ def layer_pattern(view: ConfigView, layers: int) -> str | None:
     window = effective_window(view)
     listed = _listed(view, layers)
     pattern = listed if listed is not None else _by_rule(view, layers, window)
-    if pattern is None and window is not None and not _has_layer_rule(view):
+    if pattern is None and window is not None and not _decides_by_layer(view):
         pattern = "S" * layers
     if pattern is None or set(pattern) == {"F"}:
         return None
@@ -174,6 +174,10 @@ def _full_first(view: ConfigView, layers: int) -> str:
     return "".join("F" if index % 4 == 0 else "S" for index in range(layers))
 
 
+def _full_last(view: ConfigView, layers: int) -> str:
+    return "".join("F" if (layers - 1 - index) % 4 == 0 else "S" for index in range(layers))
+
+
 def _mimo_v2(view: ConfigView, layers: int) -> str:
     return "".join("F" if index == 0 or (index + 1) % 6 == 0 else "S" for index in range(layers))
 
@@ -182,6 +186,7 @@ _RULES: Final[dict[str, Callable[[ConfigView, int], str | None]]] = {
     "afmoe": _afmoe,
     "bailing_hybrid": _bailing,
     "bamba": _bamba,
+    "cwm": _full_first,
     "cohere2": _of_four,
     "cohere2_moe": _of_four,
     "exaone4": _of_four,
@@ -194,6 +199,9 @@ _RULES: Final[dict[str, Callable[[ConfigView, int], str | None]]] = {
     "gemma4": _gemma4,
     "gemma4_text": _gemma4,
     "gemma4_unified_text": _gemma4,
+    "diffusion_gemma_text": _gemma4,
+    "muse_glimmer": _full_last,
+    "muse_glimmer_text": _full_last,
     "gpt_oss": _chess,
     "granite_swa": _full_first,
     "granitemoe_swa": _full_first,
@@ -233,6 +241,6 @@ def _by_rule(view: ConfigView, layers: int, window: int | None) -> str | None:
     return rule(view, layers) if rule is not None else None
 
 
-def _has_layer_rule(view: ConfigView) -> bool:
-    """Types whose windows are decided layer by layer: without a window every layer is full."""
-    return (view.model_type or "") in _RULES
+def _decides_by_layer(view: ConfigView) -> bool:
+    """Types that list their layers: without a list every layer is full, whatever window is set."""
+    return (view.model_type or "") in _RULES or view.class_has("layer_types")
