@@ -36,8 +36,11 @@ def _table() -> Mapping[str, str]:
 
 # Written by converters that choose by the config's content, or named apart in llama.cpp.
 _FURTHER: Final = frozenset(
-    {"granite", "granitemoe", "nemotron_h_moe", "mistral4", "gemma-embedding", "llama-embed"}
-)
+    {
+        "granite", "granitemoe", "nemotron_h_moe", "mistral4", "gemma-embedding", "llama-embed",
+        "nomic-bert", "nomic-bert-moe", "jina-bert-v3",
+    }
+)  # fmt: skip
 
 
 @cache

@@ -36,9 +36,7 @@ def model_layout(spec: ModelSpec) -> ModelLayout:
     """
     architecture, dimensions = spec.architecture, spec.dimensions
     if architecture is None or architecture not in ARCHITECTURES:
-        raise NotModeledError(
-            UNKNOWN_ARCHITECTURE, model=spec.id, architecture=architecture or spec.model_type
-        )
+        raise NotModeledError(UNKNOWN_ARCHITECTURE, architecture=architecture or spec.model_type)
     if dimensions is None:
         raise NotModeledError(UNKNOWN_SHAPES, architecture=architecture, missing="dimensions")
     return _layout(

@@ -1,0 +1,138 @@
+"""Checkpoint formats against counts of scales and sizes that published checkpoints have."""
+
+import pytest
+
+from probe.catalog.model_spec import Dimensions, ModelSpec, StoredTensor
+from probe.catalog.models import all_models
+from probe.errors import UnknownNameError
+from probe.estimate.not_modeled import NotModeledError
+from probe.estimate.weights import checkpoint_weights, stored_weights
+from probe.units import GB, GIB
+
+MODELS = {model.id: model for model in all_models()}
+
+
+def test_fp8_blocks_have_as_many_scales_as_the_checkpoint_stores() -> None:
+    """DeepSeek-V3.2-Exp stores 685,396,921,376 elements, 685,355,329,792 of them weights."""
+    spec = MODELS["deepseek-ai/DeepSeek-V3.2-Exp"]
+    blocks, bare = checkpoint_weights(spec, "fp8-block"), checkpoint_weights(spec, "exl3-8.0bpw")
+    scale_bytes = sum(blocks.layers) + blocks.mtp_bytes - sum(bare.layers) - bare.mtp_bytes
+    assert scale_bytes == 4 * (685_396_921_376 - 685_355_329_792)
+
+
+# Sizes of published checkpoints: model card or file listing, in GB (10^9) or GiB as stated there.
+@pytest.mark.parametrize(
+    ("model", "format_name", "size_bytes", "tolerance"),
+    [
+        ("openai/gpt-oss-20b", "mxfp4", 12.8 * GIB, 0.005),  # model card: "checkpoint size 12.8 GiB"
+        ("LGAI-EXAONE/EXAONE-4.0-1.2B", "bf16", 2.38 * GIB, 0.002),  # measured after loading on a T4
+        ("meta-llama/Llama-3.1-8B-Instruct", "awq", 5.73 * GB, 0.003),
+        ("Qwen/Qwen3-8B", "mlx-4bit", 4.61 * GB, 0.002),
+    ],
+)
+def test_checkpoints_have_their_published_size(
+    model: str, format_name: str, size_bytes: float, tolerance: float
+) -> None:
+    assert checkpoint_weights(MODELS[model], format_name).file_bytes == pytest.approx(
+        size_bytes, rel=tolerance
+    )
+
+
+@pytest.mark.parametrize(
+    "model", ["Qwen/Qwen3-8B", "deepseek-ai/DeepSeek-V2-Lite-Chat", "LiquidAI/LFM2-8B-A1B"]
+)
+def test_sixteen_bits_are_two_bytes_a_weight(model: str) -> None:
+    spec = MODELS[model]
+    assert checkpoint_weights(spec, "bf16").file_bytes == 2 * (spec.params_text or 0)
+    assert checkpoint_weights(spec, "fp32").file_bytes == 4 * (spec.params_text or 0)
+
+
+def test_awq_leaves_table_head_and_norms_at_sixteen_bits() -> None:
+    spec = MODELS["Qwen/Qwen3-8B"]
+    plain, quantized = checkpoint_weights(spec, "bf16"), checkpoint_weights(spec, "awq")
+    assert quantized.token_embedding_bytes == plain.token_embedding_bytes
+    assert quantized.output_bytes == plain.output_bytes
+    linears = 36 * (4096 * 4096 * 2 + 4096 * 1024 * 2 + 3 * 4096 * 12288)
+    norms = 2 * 36 * (2 * 4096 + 2 * 128)
+    assert sum(quantized.layers) == linears // 2 + linears // 128 * 5 // 2 + norms
+
+
+def test_mxfp4_touches_the_experts_alone() -> None:
+    spec = MODELS["openai/gpt-oss-20b"]
+    plain, quantized = checkpoint_weights(spec, "bf16"), checkpoint_weights(spec, "mxfp4")
+    kept = [total - experts for total, experts in zip(plain.layers, plain.layer_experts, strict=True)]
+    assert kept == [a - b for a, b in zip(quantized.layers, quantized.layer_experts, strict=True)]
+
+
+def test_exl3_takes_the_bits_of_its_name() -> None:
+    spec = MODELS["Qwen/Qwen3-8B"]
+    narrow, wide = checkpoint_weights(spec, "exl3-3.0bpw"), checkpoint_weights(spec, "exl3-6.0bpw")
+    assert sum(wide.layers) / sum(narrow.layers) == pytest.approx(2, rel=0.001)
+
+
+def test_a_model_known_by_its_count_alone_is_marked_inexact() -> None:
+    spec = ModelSpec(id="x", name="x", params_text=7_000_000_000)
+    weights = checkpoint_weights(spec, "bf16")
+    assert not weights.exact
+    assert weights.file_bytes == 14_000_000_000
+
+
+def test_nothing_known_is_no_number() -> None:
+    with pytest.raises(NotModeledError):
+        checkpoint_weights(ModelSpec(id="x", name="x"), "bf16")
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(UnknownNameError):
+        checkpoint_weights(MODELS["Qwen/Qwen3-8B"], "int3.7")
+
+
+def test_stored_tensors_are_sorted_by_their_names() -> None:
+    def tensor(name: str, size: int) -> StoredTensor:
+        return StoredTensor(name=name, shape=(size // 2,), type="BF16", size_bytes=size)
+
+    spec = ModelSpec(
+        id="x",
+        name="x",
+        origin="safetensors",
+        file_quantization="bf16",
+        dimensions=Dimensions(
+            hidden_size=8, num_hidden_layers=2, vocab_size=10, num_experts=4, experts_per_token=1
+        ),
+        stored_tensors=(
+            tensor("model.language_model.embed_tokens.weight", 160),
+            tensor("model.language_model.layers.0.self_attn.q_proj.weight", 100),
+            tensor("model.language_model.layers.1.mlp.experts.3.up_proj.weight", 400),
+            tensor("model.language_model.layers.2.mlp.gate.weight", 50),
+            tensor("model.visual.blocks.0.attn.qkv.weight", 60),
+            tensor("mtp.fc.weight", 30),
+            tensor("model.language_model.norm.weight", 16),
+            tensor("lm_head.weight", 160),
+        ),
+    )
+    weights = stored_weights(spec)
+    assert weights.layers == (100, 400)
+    assert weights.layer_active == (100, 100)
+    assert weights.token_embedding_bytes == 160
+    assert weights.output_bytes == 160 + 16
+    assert weights.vision_bytes == 60
+    assert weights.mtp_bytes == 50 + 30
+    assert weights.file_bytes == 976
+
+
+def test_a_copy_of_the_tied_table_is_not_loaded() -> None:
+    spec = ModelSpec(
+        id="x",
+        name="x",
+        origin="safetensors",
+        dimensions=Dimensions(hidden_size=8, num_hidden_layers=1, vocab_size=10, tie_word_embeddings=True),
+        stored_tensors=(
+            StoredTensor(name="model.embed_tokens.weight", shape=(10, 8), type="BF16", size_bytes=160),
+            StoredTensor(name="lm_head.weight", shape=(10, 8), type="BF16", size_bytes=160),
+            StoredTensor(name="model.norm.weight", shape=(8,), type="BF16", size_bytes=16),
+        ),
+    )
+    weights = stored_weights(spec)
+    assert weights.output_is_tied
+    assert weights.output_bytes == 16
+    assert weights.file_bytes == 336
