@@ -10,7 +10,8 @@ import msgspec
 
 from probe.catalog.model_spec import LayerKind, ModelSpec
 from probe.estimate.not_modeled import NotModeledError
-from probe.estimate.tensors.layout import parameter_count, prediction_count
+from probe.estimate.tensors.layout import model_layout, parameter_count, prediction_count
+from probe.estimate.tensors.shape import Role
 
 # FP8 scales, routing biases and rounded totals stay below; one layer of any model is above.
 _TOTAL_TOLERANCE: Final = 0.001
@@ -59,13 +60,38 @@ def counted_parameters(spec: ModelSpec) -> int:
     """
     if spec.model_type == "nemotron-nas":
         return _pruned_llama(spec)
+    countable = _countable(spec)
+    own = 0 if countable is spec else _own_tensors(spec)
+    return parameter_count(countable) + own
+
+
+def active_parameters(spec: ModelSpec) -> int:
+    """Weights of the text part that one token goes through: of the experts only those it is sent to.
+
+    The input table and the head count whole, as in `ModelSpec.params_active`.
+
+    Raises:
+        NotModeledError: neither llama.cpp's tensors nor a counting rule cover this model.
+    """
+    counted, d = counted_parameters(spec), spec.dimensions
+    if d is None or not d.num_experts:
+        return counted
+    layout = model_layout(_countable(spec))
+    sums = [sum(p.elements for p in parts if p.role is Role.EXPERT) for parts in layout.templates]
+    experts = sum(sums[template] for template in layout.layers)
+    return counted - experts + experts * (d.experts_per_token or 0) // d.num_experts
+
+
+def _countable(spec: ModelSpec) -> ModelSpec:
+    """The same row under the architecture whose tensors it is counted with."""
     try:
-        return parameter_count(spec)
+        model_layout(spec)
     except NotModeledError:
         like = _COUNTED_LIKE.get(spec.model_type or "")
-        if like is None or spec.dimensions is None:
+        if like is None:
             raise
-    return parameter_count(msgspec.structs.replace(spec, architecture=like)) + _own_tensors(spec)
+        return msgspec.structs.replace(spec, architecture=like)
+    return spec
 
 
 def _own_tensors(spec: ModelSpec) -> int:

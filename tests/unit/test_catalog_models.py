@@ -11,7 +11,7 @@ import pytest
 from probe.catalog.model_spec import Dimensions, ModelSpec
 from probe.catalog.models import all_models, catalog_date, excluded_models
 from probe.catalog.validate import model_problems
-from probe.estimate.identity import counted_parameters, discrepancies
+from probe.estimate.identity import active_parameters, counted_parameters, discrepancies
 from scripts import build_models
 
 MODELS = all_models()
@@ -92,6 +92,11 @@ def test_sizes_are_those_the_makers_state(alias: str, billions: float) -> None:
 def test_active_weights_count_the_experts_that_one_token_uses(alias: str, billions: float) -> None:
     model = next(model for model in MODELS if model.alias == alias)
     assert (model.params_active or 0) / 1e9 == pytest.approx(billions, rel=0.02)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+def test_active_weights_are_those_counted_from_the_shapes(model: ModelSpec) -> None:
+    assert active_parameters(model) == model.params_active
 
 
 def test_no_model_reads_more_weights_than_it_has() -> None:
