@@ -20,7 +20,7 @@ from probe.engines.vllm_platform import (
     kernel_block,
 )
 from probe.engines.vllm_states import is_mamba2, state_bytes
-from probe.model_files.config_view import known_to_transformers, text_model_type
+from probe.model_files.config_view import text_model_type
 
 # model types whose attention keeps one latent vector a token (model_arch_config_convertor.py#L330)
 _LATENT_TYPES: Final = (
@@ -76,6 +76,7 @@ class ModelCache(msgspec.Struct, frozen=True):
 def _registry() -> dict[str, Any]:
     document: dict[str, Any] = json.loads(read_data("catalogs/engines/vllm_models.json"))
     document["names"] = frozenset(document["architectures"]) | frozenset(document["pooling"])
+    document["compatible"] = frozenset(document["transformers_backend"])
     return document
 
 
@@ -85,7 +86,7 @@ def architecture_of(spec: ModelSpec) -> str | None:
 
 
 def implemented(spec: ModelSpec) -> bool | None:
-    """True: vLLM has its own class. False: only transformers has one. None: neither, or vLLM dropped it.
+    """True: vLLM has its own class. False: transformers has one that vLLM can run. None: neither.
 
     Models of transformers run through vLLM's Transformers backend as long as every
     layer is attention (models/transformers/base.py#L620).
@@ -94,9 +95,7 @@ def implemented(spec: ModelSpec) -> bool | None:
     registry = _registry()
     if name in registry["names"]:
         return True
-    if name in registry["dropped"]:
-        return None
-    return False if known_to_transformers(text_type(spec)) else None
+    return False if name in registry["compatible"] else None
 
 
 def text_type(spec: ModelSpec) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from probe.catalog.model_spec import ModelSpec
 from probe.engines.vllm_groups import Group, Layout, layout_of
-from probe.engines.vllm_layers import ModelCache, is_modeled, model_cache, text_type
+from probe.engines.vllm_layers import ModelCache, architecture_of, is_modeled, model_cache, text_type
 from probe.engines.vllm_platform import GpuClass, resolve_dtype, sees_image_prefix
 from probe.engines.vllm_rejections import Rejection, refused_by_backend, refused_by_config
 from probe.model_files.hf_quantization import stored_quantization
@@ -103,7 +103,7 @@ def plan(spec: ModelSpec, request: PlanRequest) -> KvPlan:
     model are not known here.
     """
     d = spec.dimensions
-    if d is None or not is_modeled(spec):
+    if d is None or architecture_of(spec) is None or not is_modeled(spec):
         return KvPlan(request=request, fits=None)
     capability = request.gpu.capability
     refused = refused_by_config(

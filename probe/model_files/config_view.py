@@ -28,11 +28,6 @@ def _defaults() -> Mapping[str, Any]:
     return types
 
 
-def known_to_transformers(model_type: str | None) -> bool:
-    """Whether transformers has a configuration class of this name."""
-    return model_type in _defaults()
-
-
 def check_shape(config: Mapping[str, object], model_id: str) -> None:
     """Refuse nesting and sizes that no model has, before anything walks the document.
 

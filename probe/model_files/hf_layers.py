@@ -213,6 +213,7 @@ _RULES: Final[dict[str, Callable[[ConfigView, int], str | None]]] = {
     "llama4_text": _llama4,
     "mimo_v2_flash": _mimo_v2,
     "olmo3": _of_four,
+    "vaultgemma": _chess,
     "olmo_hybrid": _olmo_hybrid,
     "qwen2": _late_windows,
     "qwen2_5_vl": _late_windows,
