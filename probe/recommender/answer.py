@@ -4,9 +4,11 @@ import enum
 
 import msgspec
 
-from probe.errors import FactValue
 from probe.estimate.breakdown import MemoryBreakdown
 from probe.estimate.speed_figures import SpeedFigures
+from probe.messages.reason import Reason
+
+__all__ = ["Estimate", "Placement", "PlacementKind", "Reason", "Split", "Verdict"]
 
 
 class Verdict(enum.Enum):
@@ -45,13 +47,6 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     split: Split = Split.NONE
     gpu_layers: int | None = None
     devices: tuple[str, ...] = ()
-
-
-class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact that decided, as data: `code` names the sentence in messages (topic included)."""
-
-    code: str
-    values: dict[str, FactValue] = {}
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):

@@ -234,7 +234,9 @@ def _device_settings(machine: Machine) -> list[Finding]:
                     values={
                         "name": device.name,
                         "size_bytes": taken,
-                        "processes": ", ".join(sorted({process.name or str(process.pid) for process in held})),
+                        "processes": ", ".join(
+                            sorted({process.name or str(process.pid) for process in held})
+                        ),
                     },
                 )
             )

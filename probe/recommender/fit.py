@@ -11,6 +11,8 @@ import msgspec
 from probe.catalog.limits import limits
 from probe.catalog.model_spec import ModelSpec
 from probe.engines import llama_cpp
+from probe.engines.llama_cpp_command import command
+from probe.engines.llama_cpp_rejections import rejections
 from probe.engines.request import LayerSplit, Request
 from probe.estimate.breakdown import MemoryBreakdown
 from probe.estimate.not_modeled import NotModeledError
@@ -75,7 +77,7 @@ class Estimator:
             return self._unanswered(
                 spec, quantization, Reason(code="verdict.weights_unknown", values={"detail": str(error)})
             )
-        refused = llama_cpp.rejections(spec, quantization, self.request(backend="cpu"))
+        refused = rejections(spec, self.request(backend="cpu"))
         if refused:
             return self._refused(spec, quantization, weights, refused)
         tried, alternatives = self._place(spec, weights)
@@ -300,9 +302,7 @@ class Estimator:
 
     def _command(self, spec: ModelSpec, weights: WeightBytes, tried: Tried) -> str:
         backend = self._backend(tried.split)
-        line = llama_cpp.command(
-            spec, weights.quantization, self.request(backend=backend), tried.split, backend=backend
-        )
+        line = command(model_argument(spec, weights.quantization), self.request(backend=backend), tried.split)
         managed = tried.placement.kind is PlacementKind.UNIFIED and "cpu" in tried.placement.devices
         return f"GGML_CUDA_ENABLE_UNIFIED_MEMORY=1 {line}" if managed else line
 
@@ -344,6 +344,13 @@ class Estimator:
             reasons=reasons,
             rule_of_thumb_bytes=rule_of_thumb_bytes(spec, quantization),
         )
+
+
+def model_argument(spec: ModelSpec, quantization: str) -> str:
+    """What llama-server is told to load: a known GGUF repository, else a file of the usual name."""
+    if spec.gguf_repositories:
+        return f"{spec.gguf_repositories[0]}:{quantization}"
+    return f"{spec.name}-{quantization}.gguf"
 
 
 def generates_text(spec: ModelSpec) -> bool:

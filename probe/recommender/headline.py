@@ -2,10 +2,10 @@
 
 import msgspec
 
+from probe.catalog.enrich import enrich
 from probe.catalog.from_spec import from_spec
 from probe.catalog.models import find_model
 from probe.catalog.routes import CloudClass, route_catalog
-from probe.catalog.enrich import enrich
 from probe.errors import FactValue
 from probe.recommender.answer import PlacementKind, Reason, Verdict
 from probe.recommender.fit import Estimator
@@ -84,9 +84,7 @@ def _cloud(best: Surveyed | None) -> tuple[RouteAnswer, ...]:
     if smallest is None:
         return ()
     reason = Reason(code="answer.route.cloud", values={"model": spec.name, "gpu": smallest.name})
-    return (
-        RouteAnswer(route="cloud", verdict=Verdict.COMFORTABLE, reason=reason, example=spec.id),
-    )
+    return (RouteAnswer(route="cloud", verdict=Verdict.COMFORTABLE, reason=reason, example=spec.id),)
 
 
 def _smallest_class(classes: tuple[CloudClass, ...], wish: str) -> CloudClass | None:

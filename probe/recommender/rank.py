@@ -64,9 +64,7 @@ def rank(lines: tuple[Surveyed, ...], purposes: tuple[str, ...]) -> tuple[Recomm
     ranked = []
     for purpose in wanted:
         candidates = [
-            line
-            for line in lines
-            if line.answer.verdict in _VERDICT_WEIGHT and serves(line.spec, purpose)
+            line for line in lines if line.answer.verdict in _VERDICT_WEIGHT and serves(line.spec, purpose)
         ]
         scored = [(line, *score(line, purpose)) for line in candidates]
         scored.sort(key=lambda item: (-item[1], item[0].answer.file_bytes or 0, item[0].spec.id))

@@ -40,7 +40,9 @@ def largest(lines: tuple[Surveyed, ...], verdicts: tuple[Verdict, ...]) -> Surve
     fitting = [
         line
         for line in lines
-        if line.answer.verdict in verdicts and line.spec.variant != "base" and line.answer.speed.decode_tokens_per_s
+        if line.answer.verdict in verdicts
+        and line.spec.variant != "base"
+        and line.answer.speed.decode_tokens_per_s
     ]
     return max(
         fitting,

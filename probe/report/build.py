@@ -176,4 +176,3 @@ def _line(line: Surveyed) -> ModelLine:
         file_bytes=answer.file_bytes,
         time_to_first_token_s=answer.speed.time_to_first_token_s,
     )
-

@@ -109,23 +109,23 @@ def estimate_document(estimate: Estimate, spec: ModelSpec, lang: str) -> Estimat
 
 def estimate_fields(estimate: Estimate, spec: ModelSpec, lang: str) -> dict[str, Any]:
     """The fields every kind of estimate document shares."""
-    return dict(
-        model=model_summary(spec),
-        engine=estimate.engine,
-        quantization=estimate.quantization,
-        context=estimate.context,
-        parallel=estimate.parallel,
-        kv_type=estimate.kv_type,
-        placement=estimate.placement,
-        file_bytes=estimate.file_bytes,
-        memory=memory_document(estimate.memory, estimate.rule_of_thumb_bytes),
-        speed=speed_document(estimate.speed),
-        fits=estimate.fits,
-        fits_now=estimate.fits_now,
-        max_context=estimate.max_context,
-        verdict=estimate.verdict,
-        reasons=tuple(sentence(reason, lang) for reason in estimate.reasons),
-        reason_codes=estimate.reasons,
-        command=estimate.command,
-        alternatives=tuple(estimate_document(other, spec, lang) for other in estimate.alternatives),
-    )
+    return {
+        "model": model_summary(spec),
+        "engine": estimate.engine,
+        "quantization": estimate.quantization,
+        "context": estimate.context,
+        "parallel": estimate.parallel,
+        "kv_type": estimate.kv_type,
+        "placement": estimate.placement,
+        "file_bytes": estimate.file_bytes,
+        "memory": memory_document(estimate.memory, estimate.rule_of_thumb_bytes),
+        "speed": speed_document(estimate.speed),
+        "fits": estimate.fits,
+        "fits_now": estimate.fits_now,
+        "max_context": estimate.max_context,
+        "verdict": estimate.verdict,
+        "reasons": tuple(sentence(reason, lang) for reason in estimate.reasons),
+        "reason_codes": estimate.reasons,
+        "command": estimate.command,
+        "alternatives": tuple(estimate_document(other, spec, lang) for other in estimate.alternatives),
+    }
