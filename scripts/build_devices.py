@@ -25,6 +25,7 @@ from probe.catalog.cpu_rows import (  # noqa: E402  the path is set above
 )
 from probe.catalog.gpu_rows import GPU_VENDORS, GpuForm, GpuSpec  # noqa: E402  the path is set above
 from probe.catalog.links import Road, RoadKind  # noqa: E402
+from probe.catalog.npus import DisplayAdapter, NpuSpec  # noqa: E402
 from probe.machine.accelerator import AcceleratorKind, ComputeRates  # noqa: E402
 from probe.units import GB, GIB, MIB  # noqa: E402
 
@@ -96,6 +97,7 @@ def gpu(row: Row) -> GpuSpec:
         pcie_generation=whole(row["pcie_generation"]),
         pcie_width=whole(row["pcie_width"]),
         nvlink_bytes_per_s=scaled(row["nvlink_one_way_gb_per_s"], GB),
+        nvlink_always=row["nvlink_always"] == "yes",
         gpu_cores=tuple(int(cores) for cores in parts(row["gpu_cores"])),
         tdp_w=whole(row["tdp_w"]),
         release=text(row["release"]),
@@ -245,7 +247,46 @@ def link_files() -> dict[str, bytes]:
     return {"links.json": lines([link(row) for row in table("links.csv")])}
 
 
-BUILDERS: tuple[Callable[[], dict[str, bytes]], ...] = (gpu_files, cpu_files, link_files)
+def npu(row: Row) -> NpuSpec:
+    return NpuSpec(
+        name=row["name"],
+        vendor=row["vendor"],
+        kind=AcceleratorKind(row["kind"]),
+        pci_ids=parts(row["pci_ids"]),
+        os_names=parts(row["os_names"]),
+        tops=number(row["tops"]),
+        tops_kind=text(row["tops_kind"]),
+        memory_bytes=round(float(row["memory_gib"]) * GIB) if row["memory_gib"] else None,
+        bandwidth_bytes_per_s=scaled(row["memory_bandwidth_gb_per_s"], GB),
+        engines=text(row["engines"]),
+        limits=text(row["limits"]),
+        software_note=row["software_note"],
+        detect_linux=text(row["detect_linux"]),
+        detect_windows_macos=text(row["detect_windows_macos"]),
+        python_packages=parts(row["python_packages"]),
+        verified=row["verified"] == "yes",
+        source=row["source"],
+        retrieved=row["retrieved"],
+    )
+
+
+def display_adapter(row: Row) -> DisplayAdapter:
+    return DisplayAdapter(
+        kind=row["kind"],
+        pci_ids=parts(row["pci_ids"]),
+        names=parts(row["names"]),
+        source=row["source"],
+        retrieved=row["retrieved"],
+    )
+
+
+def npu_files() -> dict[str, bytes]:
+    npus = lines([npu(row) for row in table("npus.csv")])
+    adapters = lines([display_adapter(row) for row in table("display_adapters.csv")])
+    return {"npus.json": b'{"npus":' + npus + b',"display_adapters":' + adapters + b"}\n"}
+
+
+BUILDERS: tuple[Callable[[], dict[str, bytes]], ...] = (gpu_files, cpu_files, link_files, npu_files)
 
 
 def main() -> int:

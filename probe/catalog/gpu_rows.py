@@ -53,6 +53,7 @@ class GpuSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pcie_generation: int | None = None
     pcie_width: int | None = None
     nvlink_bytes_per_s: float | None = None
+    nvlink_always: bool = False  # on the module (SXM); False: only with a bridge that may be missing
     gpu_cores: tuple[int, ...] = ()
     tdp_w: int | None = None
     release: str | None = None

@@ -228,8 +228,11 @@ def _boards(typed: _Words, named: list[tuple[_Words, GpuSpec, bool]]) -> list[Gp
     return _distinct(_without_laptops(fitting, typed))
 
 
-def find_board(text: str, vendors: tuple[str, ...] = GPU_VENDORS) -> GpuBoard:
+def find_board(text: str, vendors: tuple[str, ...] = GPU_VENDORS, *, suggest: bool = True) -> GpuBoard:
     """The board a person names, with its memory where the name alone leaves the size open.
+
+    Args:
+        suggest: look for the nearest names of an unknown one, which takes milliseconds.
 
     Raises:
         UnknownNameError: no such GPU; nearest names are suggested.
@@ -241,7 +244,7 @@ def find_board(text: str, vendors: tuple[str, ...] = GPU_VENDORS) -> GpuBoard:
     searched = tuple(vendor for vendor in vendors if not typed.vendors or vendor in typed.vendors)
     named = _named(typed, searched)
     if not named:
-        near = _suggestions(text, searched or vendors)
+        near = _suggestions(text, searched or vendors) if suggest else ()
         raise UnknownNameError("input.gpu_unknown" if near else "input.gpu_unrecognized", text, near)
     boards = _boards(typed, named)
     if not boards:

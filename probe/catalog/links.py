@@ -1,4 +1,4 @@
-"""Speeds of the roads between devices, one way: PCIe, NVLink, C2C, memory channels, what models travel over."""
+"""Speeds of the roads between devices, one way: PCIe, NVLink, C2C, memory channels, disks and networks."""
 
 import enum
 from functools import cache
