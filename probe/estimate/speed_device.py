@@ -7,21 +7,22 @@ from probe.machine.ranges import Range
 
 
 class SpeedDevice(msgspec.Struct, frozen=True, kw_only=True):
-    """One device that computes a part of the model.
+    """One device that computes a part of the model, or memory that a device reads over a link.
 
     `active_weight_bytes`: weights on it that one token reads; `kv_bytes`: cache on it
     that one token reads at the asked depth; `layers`: repeating layers on it.
     """
 
-    device: str  # cpu or gpu<index>
+    device: str  # cpu, gpu<index>, c2c (CPU memory read by the GPU over NVLink-C2C), disk
     vendor: str  # nvidia amd intel apple ...
-    backend: str  # cuda rocm vulkan metal sycl cpu
+    backend: str  # cuda rocm vulkan metal sycl cpu disk
     name: str | None = None
     architecture: str | None = None
     compute_capability: str | None = None
     bandwidth: Range | None = None
     compute: ComputeRates | None = None
-    usable_cores: int | None = None  # cpu only
+    usable_cores: int | None = None  # cpu only: logical cores that may be used
+    physical_cores: int | None = None  # cpu only: two threads of one core do not decode faster than one
     isa: tuple[str, ...] = ()  # cpu only
     unified: bool = False
     laptop: bool | None = None
@@ -29,3 +30,6 @@ class SpeedDevice(msgspec.Struct, frozen=True, kw_only=True):
     kv_bytes: int = 0
     layers: int = 0
     link_bytes_per_s: float | None = None  # to the previous device of the chain, one way
+    decode_factor: float = 1.0  # measured / estimated decode speed on this very device
+    prompt_factor: float = 1.0
+    measured: bool = False  # the factors come from `probe bench` on this machine

@@ -1,0 +1,94 @@
+"""Seconds that a prompt takes on one device: arithmetic, and reading the weights once a batch.
+
+    t = tokens x (2 x active parameters + attention) / (arithmetic rate x share)
+      + batches x weight bytes / (bandwidth x efficiency)
+
+Attention of token n is 4 x layers x heads x head size x n operations. The share and the
+weight of attention are fitted per class. A batch of 512 tokens reads nearly all experts of
+a mixture, which is why these are slow on prompts.
+
+Constants: catalogs/speed.json, fitted by scripts/fit_speed.py on catalogs/benchmarks/speed.csv.
+"""
+
+import math
+from typing import Final, NamedTuple
+
+from probe.catalog.speed_constants import DecodeConstants, SpeedConstants
+from probe.estimate.roofline import reading_rate
+from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, kernel_keys, term
+from probe.estimate.speed_device import SpeedDevice
+
+BATCH: Final = 512  # tokens computed at once: n_ubatch of llama.cpp, common/common.h at b11434
+
+
+class PromptShape(NamedTuple):
+    """What a model costs per prompt token."""
+
+    operations: float  # 2 x parameters read for one token
+    attention_width: float  # sum over attention layers of heads x head size
+    experts: bool
+
+
+def matrix_ratio(device: SpeedDevice) -> float:
+    """How much faster the matrix units are than FP32; 1 where there are none or nothing is known."""
+    rates = device.compute
+    if rates is None or device.backend == CPU or not rates.fp32_tflops:
+        return 1.0
+    matrix = rates.bf16_tflops or rates.fp16_tflops or 0.0
+    return max(1.0, matrix / rates.fp32_tflops)
+
+
+def prompt_rate(
+    device: SpeedDevice, constants: SpeedConstants, *, kernel: str, experts: bool, old_build: bool = False
+) -> float:
+    """Operations a second that this device reaches on prompts; 0 where nothing is known."""
+    c = constants.prompt
+    keys = class_keys(device)
+    both = kernel_keys(keys, kernel)
+    if experts:
+        both = (*both, *(f"{key}|experts" for key in keys))
+    if old_build:
+        both = (*both, *(f"{key}@2024" for key in keys))
+    share = term(c.rate, both) + c.rate.get("matrix", 0.0) * math.log(matrix_ratio(device))
+    return arithmetic_per_s(device, constants.flops_per_byte, c.core_rate) * math.exp(share)
+
+
+def reading_seconds(
+    device: SpeedDevice, decode: DecodeConstants, *, tokens: int, weight_bytes: float
+) -> float:
+    """Time to read the weights once for every batch of a prompt."""
+    rate = reading_rate(device)
+    if not rate:
+        return 0.0
+    efficiency = math.exp(term(decode.efficiency, class_keys(device)))
+    return math.ceil(tokens / BATCH) * weight_bytes / (rate * efficiency)
+
+
+def prompt_seconds(
+    device: SpeedDevice,
+    constants: SpeedConstants,
+    shape: PromptShape,
+    *,
+    tokens: int,
+    kernel: str,
+    weight_bytes: float,
+    share_of_model: float = 1.0,
+    without_flash_attention: bool = False,
+    old_build: bool = False,
+) -> float | None:
+    """Time of a prompt of `tokens` on a device that holds `share_of_model` of the layers.
+
+    Args:
+        weight_bytes: weights on this device that one batch reads.
+
+    Returns None where the device's arithmetic rate is not known.
+    """
+    rate = prompt_rate(device, constants, kernel=kernel, experts=shape.experts, old_build=old_build)
+    if not rate:
+        return None
+    weight = term(constants.prompt.attention, class_keys(device))
+    if without_flash_attention:
+        weight += constants.prompt.attention.get("noflash", 0.0)
+    attention = 4 * shape.attention_width * (tokens / 2) * math.exp(weight)
+    compute = tokens * (shape.operations + attention) * share_of_model / rate
+    return compute + reading_seconds(device, constants.decode, tokens=tokens, weight_bytes=weight_bytes)

@@ -1,0 +1,328 @@
+"""Constants of the speed model from placed rows: the decode fit, the prompt fit, split costs, typical ratios.
+
+The formulas are those of probe/estimate/speed_decode.py and speed_prompt.py, written
+over all rows at once with their derivatives; a test holds both against each other.
+"""
+
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from speed_rows import Case
+from speed_terms import Array, Prior, Terms, design, device_weights, gauss_newton
+
+from probe.catalog.gpus import all_gpus
+from probe.catalog.speed_constants import DecodeConstants, PromptConstants
+from probe.estimate.roofline import reading_rate
+from probe.estimate.speed import experts_touched, prompt_shape
+from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, generation, kernel_class
+from probe.estimate.speed_device import SpeedDevice
+from probe.estimate.speed_prompt import BATCH, matrix_ratio, reading_seconds
+
+SHARPNESS: Final = 2.0  # of 1, 1.5, 2 and 3 the one with the least error on devices left out
+DECODE_SIGMA: Final = 0.08
+PROMPT_SIGMA: Final = 0.2
+
+# Where nothing is measured: middle and width (one sigma, in logarithms) of every kind of key.
+# The widest keys carry our expectation, the narrower ones start at no difference from their parent.
+EFFICIENCY: Final = {"": Prior(math.log(0.87), 0.08), "vendor": Prior(0, 0.06), "backend": Prior(0, 0.06)}
+EFFICIENCY_AGE: Final = Prior(0, 0.05)
+KERNELS: Final = {"f16": 4, "q8": 6, "q4": 11, "k4": 13, "k23": 30, "iq": 60, "fp4": 14}  # operations a byte
+LAYER: Final = Prior(math.log(20e-6), 1.0)
+EXPERTS: Final = Prior(math.log(40e-6), 1.0)
+CORE_RATE: Final = {  # arithmetic of one core, 10^9 a second
+    "amx": 150, "avx512": 150, "avxvnni": 130, "avx2": 100, "avx": 50, "base": 15,
+    "i8mm": 130, "dotprod": 60, "neon": 25,
+}  # fmt: skip
+
+
+def keys_of(case: Case, device: SpeedDevice) -> tuple[str, ...]:
+    """Class keys of a case, those of old builds included, as the estimate builds them."""
+    keys = class_keys(device)
+    return (*keys, *(f"{key}@2024" for key in keys)) if case.old_build else keys
+
+
+def kind_of(key: str) -> str:
+    """Which prior a class key takes: all, a vendor, a backend, a generation, one in a backend."""
+    plain = key.partition("@")[0]
+    if not plain:
+        return ""
+    if ":" in plain:
+        return "both" if "/" in plain else "age"
+    return "backend" if "/" in plain else "vendor"
+
+
+class DecodeFit:
+    """Terms of seconds a token, fitted on single-device rows."""
+
+    def __init__(
+        self, cases: Sequence[Case], *, ratios: dict[str, float], sharpness: float = SHARPNESS
+    ) -> None:
+        self.cases = [case for case in cases if case.decode and case.devices_count == 1]
+        self.ratios = ratios
+        self.sharpness = sharpness
+        self.terms = Terms()
+        self.names = [case.device_name for case in self.cases]
+        self._columns()
+
+    def _columns(self) -> None:
+        add = self.terms.add
+        columns: dict[str, list[list[int]]] = defaultdict(list)
+        for case in self.cases:
+            device = case.devices[0]
+            kernel = kernel_class(case.weights.quantization) if case.weights else "k4"
+            keys = keys_of(case, device)
+            cpu = device.backend == CPU
+            name = case.device_name + "|" + device.backend
+            efficiency, costs, layer, experts, cache = [], [], [], [], []
+            for key in keys:
+                kind, old = kind_of(key), "@" in key
+                if old and kind != "backend" and not (cpu and kind == "vendor"):
+                    continue
+                wide = 3.0 if cpu else 1.0
+                efficiency.append(add("efficiency", key, _efficiency(kind, old, wide)))
+                costs.append(add("kernel", key, _kernel(kind, old)) if kind else -1)
+                layer.append(add("layer", key, _layer(kind, old, wide)))
+                if not old:
+                    experts.append(add("experts", key, _experts(kind)))
+                    cache.append(add("cache", key, Prior(0.0, 0.4)))
+                    if kind in ("", "backend") or (cpu and kind == "vendor"):
+                        mean = math.log(KERNELS[kernel]) if not kind else 0.0
+                        costs.append(
+                            add("kernel", f"{key}|{kernel}", Prior(mean, 0.8 if not kind or cpu else 0.3))
+                        )
+            if cpu:
+                costs.append(add("core_rate", f"{CPU}:{generation(device)}", _core(generation(device))))
+            if case.flash_attention is False:
+                cache.append(add("cache", "noflash", Prior(math.log(3), 0.5)))
+            if case.board:
+                layer.append(add("board", f"layer {device.vendor}", Prior(0.7, 0.7)))
+                costs.append(add("board", f"kernel {device.vendor}", Prior(0.3, 0.5)))
+            efficiency.append(add("device", f"efficiency {name}", Prior(0.0, 0.04)))
+            costs.append(add("device", f"kernel {name}", Prior(0.0, 0.15)))
+            layer.append(add("device", f"layer {name}", Prior(0.0, 0.25)))
+            experts.append(add("device", f"experts {name}", Prior(0.0, 0.3)))
+            columns["efficiency"].append(efficiency)
+            columns["kernel"].append([column for column in costs if column >= 0])
+            columns["layer"].append(layer)
+            columns["experts"].append(experts if case.moe else [])
+            columns["cache"].append(cache)
+        size = len(self.terms.priors)
+        self.design = {term: design(rows, size) for term, rows in columns.items()}
+        for line, case in enumerate(self.cases):
+            # A faster core divides the cost of unpacking.
+            if case.devices[0].backend == CPU:
+                column = self.terms.index[("core_rate", f"{CPU}:{generation(case.devices[0])}")]
+                self.design["kernel"][line, column] = -1.0
+
+    def fit(self) -> Array:
+        """The unknowns."""
+        c = self.cases
+        first = [case.devices[0] for case in c]
+        rate = np.array([reading_rate(device) or 1.0 for device in first])
+        size = np.array([float(device.active_weight_bytes) for device in first])
+        kv = np.array([float(device.kv_bytes) for device in first])
+        layers = np.array([float(device.layers) for device in first])
+        power = np.array([arithmetic_per_s(device, self.ratios, {}) for device in first])
+        moe = np.array([case.moe for case in c])
+        target = np.log(np.array([1 / (case.decode or 1.0) for case in c]))
+        d, p = self.design, self.sharpness
+
+        def model(x: Array) -> tuple[Array, Array]:
+            e = np.exp(d["efficiency"] @ x)
+            reading = size / (rate * e)
+            unpacking = size * np.exp(d["kernel"] @ x) / power
+            weights: Array = (reading**p + unpacking**p) ** (1 / p)
+            part = (reading / weights) ** p
+            cache = kv / (rate * e) * np.exp(d["cache"] @ x)
+            overhead = layers * np.exp(d["layer"] @ x)
+            experts = np.where(moe, layers * np.exp(d["experts"] @ x), 0.0)
+            total = weights + cache + overhead + experts
+
+            def share(value: Array) -> Array:
+                return (value / total)[:, None]
+
+            jacobian = (
+                -d["efficiency"] * share(weights * part + cache)
+                + d["kernel"] * share(weights * (1 - part))
+                + d["cache"] * share(cache)
+                + d["layer"] * share(overhead)
+                + d["experts"] * share(experts)
+            )
+            return np.log(total), jacobian
+
+        return gauss_newton(model, target, device_weights(self.names), self.terms.priors, DECODE_SIGMA)
+
+    def constants(self) -> DecodeConstants:
+        """The fitted terms, without those of single devices and boards."""
+        x = self.fit()
+        tables = tables_of(self.terms, x, ("efficiency", "kernel", "layer", "experts", "cache", "core_rate"))
+        return DecodeConstants(sharpness=self.sharpness, **tables)
+
+
+def tables_of(terms: Terms, x: Array, names: Iterable[str]) -> dict[str, dict[str, float]]:
+    """Per term the value of each key, rounded so that the file does not depend on the last bits."""
+    tables: dict[str, dict[str, float]] = {name: {} for name in names}
+    for (term, key), column in terms.index.items():
+        if term in tables:
+            tables[term][key] = round(float(x[column]), 5)
+    return {name: dict(sorted(table.items())) for name, table in tables.items()}
+
+
+def _efficiency(kind: str, old: bool, wide: float) -> Prior:
+    if old:
+        return Prior(-0.02, 0.05)
+    prior = EFFICIENCY.get(kind, EFFICIENCY_AGE)
+    return Prior(prior.mean, prior.sd * wide if kind else prior.sd)
+
+
+def _kernel(kind: str, old: bool) -> Prior:
+    if old:
+        return Prior(0.2, 0.4)
+    return Prior(0.0, {"vendor": 0.4, "backend": 0.4, "age": 0.3, "both": 0.2}[kind or "vendor"])
+
+
+def _layer(kind: str, old: bool, wide: float) -> Prior:
+    if old:
+        return Prior(0.3, 0.5)
+    if not kind:
+        return LAYER
+    return Prior(0.0, {"vendor": 0.6, "backend": 0.5, "age": 0.3, "both": 0.3}[kind] * wide)
+
+
+def _experts(kind: str) -> Prior:
+    return EXPERTS if not kind else Prior(0.0, {"vendor": 0.5, "backend": 0.5, "age": 0.3, "both": 0.2}[kind])
+
+
+def _core(label: str | None) -> Prior:
+    return Prior(math.log(CORE_RATE[label or "base"] * 1e9), 0.5)
+
+
+def typical_ratios() -> dict[str, float]:
+    """FP32 operations a byte of bandwidth by class, the median over the catalog's GPUs."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for row in all_gpus():
+        rate = row.compute.fp32_tflops if row.compute else None
+        if not rate or not row.bandwidth_bytes_per_s:
+            continue
+        device = SpeedDevice(
+            device="gpu0",
+            vendor=row.vendor,
+            backend="",
+            name=row.name,
+            architecture=row.architecture,
+            compute_capability=row.compute_capability,
+            compute=row.compute,
+        )
+        ratio = arithmetic_per_s(device, {"": 0.0}, {}) / row.bandwidth_bytes_per_s
+        age = generation(device)
+        for key in ("", row.vendor, *((f"{row.vendor}:{age}",) if age else ())):
+            found[key].append(ratio)
+    return {key: round(float(np.median(values)), 2) for key, values in sorted(found.items())}
+
+
+# -- prompts ------------------------------------------------------------------
+
+
+class PromptFit:
+    """Terms of the prompt's arithmetic, fitted on single-device rows."""
+
+    def __init__(self, cases: Sequence[Case], decode: DecodeConstants, *, ratios: dict[str, float]) -> None:
+        self.cases = [
+            case for case in cases if case.prompt and case.devices_count == 1 and case.prompt_tokens
+        ]
+        self.decode = decode
+        self.ratios = ratios
+        self.terms = Terms()
+        self.names = [case.device_name for case in self.cases]
+        self._columns()
+
+    def _columns(self) -> None:
+        add = self.terms.add
+        columns: dict[str, list[list[int]]] = defaultdict(list)
+        for case in self.cases:
+            device = case.devices[0]
+            kernel = kernel_class(case.weights.quantization) if case.weights else "k4"
+            keys = keys_of(case, device)
+            cpu = device.backend == CPU
+            rate, attention = [], []
+            for key in keys:
+                kind, old = kind_of(key), "@" in key
+                if old and kind != "backend" and not (cpu and kind == "vendor"):
+                    continue
+                rate.append(add("rate", key, _rate(kind, old)))
+                if old:
+                    continue
+                if kind in ("", "backend") or (cpu and kind == "vendor"):
+                    rate.append(add("rate", f"{key}|{kernel}", Prior(0.0, 0.3)))
+                    attention.append(add("attention", key, Prior(0.5 if not kind else 0.0, 0.7)))
+                    if case.moe:
+                        rate.append(add("rate", f"{key}|experts", Prior(-0.2 if not kind else 0.0, 0.4)))
+            if cpu:
+                rate.append(add("core_rate", f"{CPU}:{generation(device)}", _prompt_core(generation(device))))
+            if case.flash_attention is False:
+                attention.append(add("attention", "noflash", Prior(0.7, 0.5)))
+            rate.append(add("device", case.device_name + "|" + device.backend, Prior(0.0, 0.15)))
+            columns["rate"].append(rate)
+            columns["attention"].append(attention)
+        matrix = add("rate", "matrix", Prior(0.5, 0.3))
+        size = len(self.terms.priors)
+        self.design = {term: design(rows, size) for term, rows in columns.items()}
+        for line, case in enumerate(self.cases):
+            self.design["rate"][line, matrix] = math.log(matrix_ratio(case.devices[0]))
+
+    def fit(self) -> Array:
+        """The unknowns."""
+        first = [case.prompt_devices[0] for case in self.cases]
+        shapes = [prompt_shape(case.spec) for case in self.cases if case.spec]
+        tokens = np.array([float(case.prompt_tokens) for case in self.cases])
+        operations = np.array([shape.operations for shape in shapes])
+        width = np.array([4 * shape.attention_width for shape in shapes]) * tokens / 2
+        power = np.array([arithmetic_per_s(device, self.ratios, {}) for device in first])
+        target = np.log(1 / np.array([case.prompt or 1.0 for case in self.cases]))
+        reading = np.array([batch_reading(case, self.decode) for case in self.cases]) / tokens
+        d = self.design
+
+        def model(x: Array) -> tuple[Array, Array]:
+            attention = width * np.exp(d["attention"] @ x)
+            compute = (operations + attention) / (power * np.exp(d["rate"] @ x))
+            total = compute + reading
+            weight = (compute / total)[:, None]
+            return np.log(total), weight * (
+                -d["rate"] + d["attention"] * (attention / (operations + attention))[:, None]
+            )
+
+        return gauss_newton(model, target, device_weights(self.names), self.terms.priors, PROMPT_SIGMA)
+
+    def constants(self) -> PromptConstants:
+        """The fitted terms, without those of single devices."""
+        tables = tables_of(self.terms, self.fit(), ("rate", "attention", "core_rate"))
+        return PromptConstants(**tables)
+
+
+def _rate(kind: str, old: bool) -> Prior:
+    if old:
+        return Prior(-0.1, 0.3)
+    if not kind:
+        return Prior(math.log(0.5), 0.5)
+    return Prior(0.0, {"vendor": 0.5, "backend": 0.5, "age": 0.3, "both": 0.3}[kind])
+
+
+def _prompt_core(label: str | None) -> Prior:
+    return Prior(math.log(CORE_RATE[label or "base"] * 1e9), 0.5)
+
+
+def batch_reading(case: Case, decode: DecodeConstants) -> float:
+    """Seconds in which a prompt's batches read the weights, experts touched included."""
+    if case.spec is None or case.weights is None:
+        return 0.0
+    more = experts_touched(case.spec, case.weights, min(BATCH, case.prompt_tokens))
+    size = case.devices[0].active_weight_bytes * more
+    return reading_seconds(case.devices[0], decode, tokens=case.prompt_tokens, weight_bytes=size)
