@@ -226,7 +226,8 @@ class Estimator:
         full: bool,
     ) -> Estimate:
         asked = self.options
-        speed = self._speed(spec, weights, tried)
+        # A placement that does not fit has no speed: a figure beside "no" would read as a promise.
+        speed = SpeedFigures() if tried.fit.fits is False else self._speed(spec, weights, tried)
         longest = self._longest_context(spec, weights, tried) if full and tried.fit.fits else None
         if longest is None and tried.fit.fits:
             longest = max(asked.context, 0) if not full else None

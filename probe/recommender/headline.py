@@ -7,18 +7,11 @@ from probe.catalog.from_spec import from_spec
 from probe.catalog.models import find_model
 from probe.catalog.routes import CloudClass, route_catalog
 from probe.errors import FactValue
-from probe.recommender.answer import PlacementKind, Reason, Verdict
+from probe.recommender.answer import Reason, Verdict
 from probe.recommender.fit import Estimator
 from probe.recommender.options import Options
+from probe.recommender.size_map import SizeCell
 from probe.recommender.survey import Surveyed
-
-_PLACES = {
-    PlacementKind.GPU: "gpu",
-    PlacementKind.MULTI_GPU: "gpus",
-    PlacementKind.CPU: "cpu",
-    PlacementKind.HYBRID: "hybrid",
-    PlacementKind.UNIFIED: "unified",
-}
 
 
 class RouteAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,17 +32,31 @@ def _values(line: Surveyed) -> dict[str, FactValue]:
     }
 
 
-def headline(best: Surveyed | None, *, known: bool) -> tuple[Reason, str | None]:
-    """The code of the sentence on top, and the code of the place in it.
+def headline(cells: tuple[SizeCell, ...], pick: Surveyed | None, *, known: bool) -> tuple[Reason, ...]:
+    """The sentence on top, in up to two parts: which sizes run how at 4 bit, and the first pick.
 
     Args:
-        best: the largest comfortable model, else the largest usable, else the largest slow one.
+        cells: the size map; its 4-bit column is read.
+        pick: the first recommendation, or the largest model that runs at all.
         known: False when memory is not known, so that nothing could be judged.
     """
-    if best is None:
-        return Reason(code="answer.headline.nothing" if known else "answer.headline.unknown"), None
-    place = f"answer.headline.place_{_PLACES[best.answer.placement.kind]}"
-    return Reason(code=f"answer.headline.{best.answer.verdict.value}", values=_values(best)), place
+    reach = dict.fromkeys((Verdict.COMFORTABLE, Verdict.USABLE, Verdict.SLOW), "")
+    for cell in cells:
+        # Mixtures are named in the map only: "up to 120B" would be wrong where 70B does not run.
+        dense = not cell.size_class.endswith("MoE")
+        if dense and cell.quantization == cells[0].quantization and cell.answer.verdict in reach:
+            reach[cell.answer.verdict] = cell.size_class
+    named = [verdict for verdict, size in reach.items() if size]
+    if not named and pick is None:
+        return (Reason(code="answer.headline.nothing" if known else "answer.headline.unknown"),)
+    parts = []
+    if named:
+        code = "answer.headline.sizes_" + "_".join(verdict.value for verdict in named)
+        values: dict[str, FactValue] = {verdict.value: reach[verdict] for verdict in named}
+        parts.append(Reason(code=code, values=values))
+    if pick is not None:
+        parts.append(Reason(code="answer.headline.pick", values=_values(pick)))
+    return tuple(parts)
 
 
 def routes(best: Surveyed | None) -> tuple[RouteAnswer, ...]:

@@ -6,7 +6,7 @@ from probe.catalog.models import catalog_date
 from probe.machine import Machine
 from probe.machine.redact import redact
 from probe.messages import t
-from probe.recommender.answer import Reason, Verdict
+from probe.recommender.answer import Verdict
 from probe.recommender.engine_verdicts import engine_verdicts
 from probe.recommender.findings import Finding, find_problems
 from probe.recommender.fit import Estimator
@@ -85,10 +85,10 @@ def build_report(machine: Machine, options: Options, *, lang: str, created_at: s
     usable = largest(lines, (Verdict.COMFORTABLE, Verdict.USABLE))
     best = next((found for step in _STEPS if (found := largest(lines, step))), None)
     known = any(line.answer.verdict is not Verdict.UNKNOWN for line in lines)
-    top, place = headline(best, known=known)
-    if place is not None:
-        top = Reason(code=top.code, values={**top.values, "place": t(place, lang)})
     picks = rank(lines, options.purposes)
+    cells = size_map(machine, options)
+    first = Surveyed(spec=picks[0].spec, answer=picks[0].answer) if picks else best
+    top = headline(cells, first, known=known)
     return ReportDocument(
         tool=Tool(name="probe", version=__version__, catalogs=catalog_date()),
         created_at=created_at,
@@ -105,8 +105,8 @@ def build_report(machine: Machine, options: Options, *, lang: str, created_at: s
             for verdict in engine_verdicts(machine)
         ),
         summary=SummaryDocument(
-            headline=sentence(top, lang),
-            headline_code=top,
+            headline=" ".join(sentence(part, lang) for part in top),
+            headline_codes=top,
             largest_comfortable=_whole(estimator, comfortable, lang),
             largest_usable=_whole(estimator, usable, lang),
             routes=_routes(best, options, lang),
@@ -120,7 +120,7 @@ def build_report(machine: Machine, options: Options, *, lang: str, created_at: s
                 total_bytes=cell.answer.memory.total_bytes,
                 example=cell.example,
             )
-            for cell in size_map(machine, options)
+            for cell in cells
         ),
         recommendations=tuple(_recommendation(estimator, pick, lang) for pick in picks),
         models=tuple(_line(line) for line in lines),

@@ -169,7 +169,7 @@ class SummaryDocument(msgspec.Struct, frozen=True, kw_only=True):
     """The sentence on top, and the ends of the scale."""
 
     headline: str
-    headline_code: Reason
+    headline_codes: tuple[Reason, ...]
     largest_comfortable: EstimateDocument | None
     largest_usable: EstimateDocument | None
     routes: tuple[Route, ...]

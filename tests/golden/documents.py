@@ -297,7 +297,7 @@ def report(
         ),
         summary=SummaryDocument(
             headline=words[headline],
-            headline_code=Reason(code="answer.headline.usable"),
+            headline_codes=(Reason(code="answer.headline.nothing"),),
             largest_comfortable=None,
             largest_usable=EstimateDocument(**_plain(picks[0])) if picks else None,
             routes=(
