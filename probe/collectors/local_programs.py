@@ -61,13 +61,11 @@ def run_program(arguments: Sequence[str], *, timeout_s: float, limit_bytes: int)
             reader.thread.join(max(0.0, deadline - time.monotonic()))
     if not ended or any(reader.thread.is_alive() for reader in readers):
         _kill(process)
-        _reap(process)
+        _reap(process, readers)
         if not budget.exceeded:
             return Failure(AttemptResult.TIMEOUT, f"{arguments[0]} did not end within {timeout_s:g} s")
     if budget.exceeded:
         return Failure(AttemptResult.FAILED, f"{arguments[0]} printed more than {limit_bytes} bytes")
-    for reader in readers:
-        reader.stream.close()
     stdout, stderr = (decode(b"".join(reader.chunks)) for reader in readers)
     return ProgramOutput(exit_code=process.returncode, stdout=stdout, stderr=stderr)
 
@@ -106,7 +104,7 @@ class _Reader:
     """Reads one stream in a daemon thread until its end or the end of the budget."""
 
     def __init__(self, stream: IO[bytes], budget: _Budget, process: "Popen[bytes]") -> None:
-        self.stream = stream
+        self._stream = stream
         self.chunks: list[bytes] = []
         self._budget = budget
         self._process = process
@@ -114,7 +112,10 @@ class _Reader:
         self.thread.start()
 
     def _read(self) -> None:
-        descriptor = self.stream.fileno()
+        with self._stream:  # closed here alone: elsewhere its number could be another file's by then
+            self._read_all(self._stream.fileno())
+
+    def _read_all(self, descriptor: int) -> None:
         while True:
             try:
                 chunk = os.read(descriptor, _CHUNK_BYTES)
@@ -139,10 +140,12 @@ def _kill(process: "Popen[bytes]") -> None:
         pass
 
 
-def _reap(process: "Popen[bytes]") -> None:
+def _reap(process: "Popen[bytes]", readers: "list[_Reader]") -> None:
     """Collects a killed program; one that hangs in the kernel is left behind."""
     import subprocess
 
+    for reader in readers:
+        reader.thread.join(0.1)
     try:
         process.wait(timeout=0.2)
     except subprocess.TimeoutExpired:

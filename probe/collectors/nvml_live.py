@@ -120,7 +120,15 @@ class LiveNvml:
         self._library = library
         self._handles: dict[str, Any] = {}
         # Seen: a constant that is a tuple by a stray comma raises ctypes.ArgumentError, not NVMLError.
-        self._binding_errors = (AttributeError, TypeError, ValueError, OSError, _argument_error())
+        self._binding_errors = (
+            AttributeError,
+            TypeError,
+            ValueError,
+            OSError,
+            _argument_error(),
+        )
+        # A getter that an old driver lacks in its newest form raises this one, which is no NVMLError.
+        self._mismatch: type[Exception] = getattr(bindings, "NVMLLibraryMismatchError", bindings.NVMLError)
 
     @property
     def library(self) -> str:
@@ -138,6 +146,8 @@ class LiveNvml:
             return _plain(getattr(self._nvml, getter)(*plain))
         except self._nvml.NVMLError as error:
             return NvmlError(int(error.value))
+        except self._mismatch:
+            return NvmlError(codes.FUNCTION_NOT_FOUND)
         except self._binding_errors as error:
             return NvmlError(codes.BINDING, f"{type(error).__name__}: {error}")
 
@@ -160,6 +170,8 @@ class LiveNvml:
             self._handles[key] = getattr(self._nvml, getter)(*arguments)
         except self._nvml.NVMLError as error:
             return NvmlError(int(error.value))
+        except self._mismatch:
+            return NvmlError(codes.FUNCTION_NOT_FOUND)
         except self._binding_errors as error:
             return NvmlError(codes.BINDING, f"{type(error).__name__}: {error}")
         return NvmlDevice(key)

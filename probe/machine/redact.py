@@ -115,13 +115,16 @@ class Redactor:
         return self._names.sub(USER, value) if self._names else value
 
 
-def redact(machine: "Machine", *, names: Iterable[str | None] = (), home: str | None = None) -> "Machine":
+def redact(machine: "Machine", *, alias: str | None = None, show_host_name: bool = True) -> "Machine":
     """The machine as it may be put into a shared folder.
 
-    The random id and the name it goes by stay: a fleet knows machines by them
-    (`--alias` and `--no-host-name` change the name). `names` are further words to hide, such as the user's.
+    The random id stays: a fleet knows machines by it. The name is the alias,
+    else the host's own, else, with `show_host_name` off, `pc-` and six letters of the id.
     """
-    redactor = Redactor(names, home)
+    home = next((disk.path for disk in machine.disks if disk.purpose == "home"), None)
+    user = home.rstrip("/\\").replace("\\", "/").rpartition("/")[2] if home else None
+    hidden_host = machine.host.name if alias or not show_host_name else None
+    redactor = Redactor((user, hidden_host), home)
 
     def clean(value: str | None) -> str | None:
         return None if value is None else redactor.text(value)
@@ -132,6 +135,7 @@ def redact(machine: "Machine", *, names: Iterable[str | None] = (), home: str | 
     software = machine.software
     return msgspec.structs.replace(
         machine,
+        host=msgspec.structs.replace(machine.host, name=_name(machine, alias, show_host_name)),
         accelerators=tuple(_without_identity(device) for device in machine.accelerators),
         disks=tuple(msgspec.structs.replace(disk, path=always(disk.path)) for disk in machine.disks),
         software=msgspec.structs.replace(
@@ -195,6 +199,14 @@ _SMBIOS_SECRETS: Final = {
 _SMBIOS_FREE_TEXT: Final = frozenset(
     {11, 12, *range(128, 256)}
 )  # OEM strings, options, makers' own structures
+
+
+def _name(machine: "Machine", alias: str | None, show_host_name: bool) -> str | None:
+    if alias:
+        return alias
+    if show_host_name:
+        return machine.host.name
+    return f"pc-{machine.host.id[:6]}" if machine.host.id else "pc"
 
 
 def _without_identity(device: "Accelerator") -> "Accelerator":

@@ -1,0 +1,81 @@
+"""Hosts for tests: this interpreter over a tree of files written on the spot."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from probe.collectors.answers import MemoryFigures, PlatformFacts
+from probe.collectors.local_host import LocalHost
+
+LINUX = PlatformFacts(
+    system="linux",
+    architecture="x86_64",
+    kernel="6.8.0-90-generic",
+    host_name="testbench",
+    user_name="user",
+    home="/home/user",
+    python="3.12.3",
+    python_bits=64,
+    glibc="2.39",
+    logical_cores=8,
+)
+CPUINFO = "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD Ryzen 7 5700X 8-Core Processor\n"
+MEMINFO = "MemTotal:       131072000 kB\nMemFree:        100000000 kB\nMemAvailable:   120000000 kB\n"
+
+
+class TreeHost(LocalHost):
+    """Real reads under a folder; platform and variables as the test says."""
+
+    def __init__(
+        self,
+        root: Path,
+        files: Mapping[str, str] | None = None,
+        *,
+        links: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
+        platform: PlatformFacts = LINUX,
+    ) -> None:
+        super().__init__(str(root))
+        self._facts = platform
+        self._variables = dict(variables or {})
+        for path, text in {"/proc/meminfo": MEMINFO, "/proc/cpuinfo": CPUINFO, **(files or {})}.items():
+            place = root / path.lstrip("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text, encoding="utf-8")
+        for path, target in (links or {}).items():
+            place = root / path.lstrip("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(target)
+
+    def platform(self) -> PlatformFacts:
+        return self._facts
+
+    def variable(self, name: str) -> str | None:
+        return self._variables.get(name)
+
+    def machine_id(self) -> str | None:
+        return "0123456789abcdef"
+
+    def memory_figures(self) -> MemoryFigures:
+        return MemoryFigures(total_bytes=8 * 1024**3, available_bytes=6 * 1024**3)
+
+
+def on(**changes: object) -> PlatformFacts:
+    """The usual platform with some facts changed."""
+    return msgspec.structs.replace(LINUX, **changes)
+
+
+def pci_card(
+    address: str, *, vendor: str = "10de", device: str = "2684", class_code: str = "030000"
+) -> dict[str, str]:
+    """Files of one card on the bus."""
+    folder = f"/sys/bus/pci/devices/{address}"
+    return {
+        f"{folder}/class": f"0x{class_code}\n",
+        f"{folder}/vendor": f"0x{vendor}\n",
+        f"{folder}/device": f"0x{device}\n",
+        f"{folder}/numa_node": "-1\n",
+        f"{folder}/max_link_speed": "16.0 GT/s PCIe\n",
+        f"{folder}/max_link_width": "16\n",
+    }
