@@ -54,6 +54,9 @@ class TreeHost(LocalHost):
     def variable(self, name: str) -> str | None:
         return self._variables.get(name)
 
+    def affinity(self) -> int:
+        return 8
+
     def machine_id(self) -> str | None:
         return "0123456789abcdef"
 
