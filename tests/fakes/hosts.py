@@ -20,7 +20,11 @@ LINUX = PlatformFacts(
     glibc="2.39",
     logical_cores=8,
 )
-CPUINFO = "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD Ryzen 7 5700X 8-Core Processor\n"
+CPUINFO = "\n".join(
+    f"processor\t: {number}\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD Ryzen 7 5700X 8-Core Processor\n"
+    f"physical id\t: 0\ncore id\t: {number}\n"
+    for number in range(8)
+)
 MEMINFO = "MemTotal:       131072000 kB\nMemFree:        100000000 kB\nMemAvailable:   120000000 kB\n"
 
 
