@@ -18,6 +18,7 @@ from probe.estimate.weights.gguf_types import (
     recipe_facts,
     tensor_bytes,
 )
+from probe.estimate.weights.table import weights_from_table
 from probe.estimate.weights.stored import stored_weights
 
 # Tensors outside the layers that llama.cpp keeps with the first layer; the others go with the
@@ -55,6 +56,19 @@ def gguf_weights(spec: ModelSpec, quantization: str, *, imatrix: bool | None = N
     """
     if spec.stored_tensors is not None and spec.origin == "gguf" and quantization == spec.file_quantization:
         return stored_weights(spec)
+    if imatrix is None and spec.origin == "catalog":
+        stored = weights_from_table(spec.id, quantization)
+        if stored is not None:
+            return stored
+    return computed_weights(spec, quantization, imatrix=imatrix)
+
+
+def computed_weights(spec: ModelSpec, quantization: str, *, imatrix: bool | None = None) -> WeightBytes:
+    """The same, always computed from the shapes.
+
+    Raises:
+        NotModeledError, UnknownNameError: as `gguf_weights`.
+    """
     recipe = find_recipe(quantization)
     return _weights(model_layout(spec), recipe.name, recipe.imatrix_expected if imatrix is None else imatrix)
 
