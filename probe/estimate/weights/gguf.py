@@ -18,8 +18,8 @@ from probe.estimate.weights.gguf_types import (
     recipe_facts,
     tensor_bytes,
 )
-from probe.estimate.weights.table import weights_from_table
 from probe.estimate.weights.stored import stored_weights
+from probe.estimate.weights.table import weights_from_table
 
 # Tensors outside the layers that llama.cpp keeps with the first layer; the others go with the
 # head: LLM_TENSOR_INFOS, src/llama-arch.cpp#L749 at b11434.
