@@ -154,9 +154,8 @@ def predict(row: dict[str, str], models: Models) -> Figures:
     Raises:
         ProbeError: unknown model, or a part of it is not modeled.
     """
-    from probe.estimate.weights import gguf_weights
-
     from probe.estimate.not_modeled import UNKNOWN_ARCHITECTURE, NotModeledError
+    from probe.estimate.weights import gguf_weights
 
     notes = notes_of(row)
     spec = models.find(row["model"])

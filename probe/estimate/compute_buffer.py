@@ -9,13 +9,11 @@ from functools import lru_cache
 
 from probe.catalog.model_spec import ModelSpec
 from probe.estimate.compute_graph import build_graph
+from probe.estimate.compute_graph.allocator import CPU_ALIGNMENT, peak_bytes
 from probe.estimate.compute_graph.builder import Batch, Builder, LayerTensors
-from probe.estimate.compute_graph.ggml import peak_bytes
 from probe.estimate.kv_cache import CacheCells
 from probe.estimate.llama_hparams import Hparams
 from probe.estimate.tensors import Parts, model_layout
-
-CPU_ALIGNMENT = 32  # TENSOR_ALIGNMENT, ggml/src/ggml-cpu
 
 
 @lru_cache(maxsize=512)
@@ -54,7 +52,8 @@ def compute_buffer_bytes(spec: ModelSpec, h: Hparams, batch: Batch, *, alignment
     layout = model_layout(spec)
     layers = tuple(_shapes(layout.templates[index]) for index in layout.layers)
     builder = Builder(h, batch, _shapes(layout.outside), layers)
-    return peak_bytes(build_graph(builder), alignment)
+    graph = build_graph(builder)
+    return peak_bytes(graph.leafs, graph.nodes, alignment)
 
 
 def output_buffer_bytes(h: Hparams, sequences: int) -> int:

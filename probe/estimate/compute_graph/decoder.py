@@ -8,7 +8,8 @@ tensor's presence here.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from probe.estimate.compute_graph.builder import SIGMOID, SOFTMAX, SOFTMAX_WEIGHT, Builder
+from probe.estimate.compute_graph.builder import Builder
+from probe.estimate.compute_graph.feed_forward import SIGMOID, SOFTMAX, SOFTMAX_WEIGHT
 from probe.estimate.compute_graph.ggml import Graph, Tensor
 from probe.estimate.llama_hparams import Hparams
 
@@ -67,7 +68,7 @@ def heads(b: Builder, recipe: Recipe, x: Tensor) -> tuple[Tensor, Tensor, Tensor
             k = b.norm(k, "attn_k_norm", rms=recipe.rms)
         q, k, v = b.heads(q, size, count), b.heads(k, size, kv_count), b.heads(v, value, kv_count)
     else:
-        q, k, v = b.qkv(x, size, count, kv_count, value)
+        q, k, v = b.qkv(x, size, count, kv_count, value_size=value)
     norm_here = not recipe.flat_norm and b.has("attn_q_norm.weight")
     if norm_here and not recipe.rope_first:
         q, k = b.norm(q, "attn_q_norm", rms=recipe.rms), b.norm(k, "attn_k_norm", rms=recipe.rms)
@@ -135,10 +136,10 @@ def routed(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
 def shared_expert(b: Builder, x: Tensor) -> Tensor:
     """The expert every token runs through."""
     if not b.has("ffn_gate_inp_shexp.weight"):
-        return b.ffn(x, "ffn_up_shexp", "ffn_gate_shexp", "ffn_down_shexp")
-    logit = b.matmul(x, 1)
+        return b.shared_expert(x)
+    logit = b.matmul(x, "ffn_gate_inp_shexp", 1)
     gate = b.g.over(b.g.over(logit), logit)
-    return b.g.over(b.ffn(x, "ffn_up_shexp", "ffn_gate_shexp", "ffn_down_shexp"), gate)
+    return b.g.over(b.shared_expert(x), gate)
 
 
 def transformer(b: Builder, recipe: Recipe) -> Graph:
@@ -152,11 +153,18 @@ def transformer(b: Builder, recipe: Recipe) -> Graph:
         last = index == h.layers - 1
         stream = layer(b, recipe, attention, stream, last)
         if index < recipe.deepstack:
-            stream = b.add(stream, b.deepstack_slice())
+            stream = b.add(stream, _deepstack_slice(b))
     if recipe.late_outputs:
         stream.output = True
         stream = b.pick_outputs(stream)
     return b.head(stream, rms=recipe.rms, scaled=recipe.scaled_head)
+
+
+def _deepstack_slice(b: Builder) -> Tensor:
+    """The next part of a wide input embedding."""
+    if b.wide is None:
+        raise AssertionError("the input is not wide")
+    return b.g.view(b.wide, (b.h.embedding, b.n))
 
 
 def layer(b: Builder, recipe: Recipe, attention: Attention, stream: Tensor, last: bool) -> Tensor:

@@ -48,9 +48,10 @@ def bert(b: Builder, recipe: Recipe) -> Graph:
     positions = b.position_input()
     stream = b.embeddings()
     if "token_types.weight" in b.outside:
-        stream = g.over(stream)
+        stream = g.over(stream, *b.weight("token_types.weight"))
     if not rotary:
-        stream = g.over(g.new((h.embedding, b.n), positions), stream)
+        table = b.weight("position_embd.weight")
+        stream = g.over(g.new((h.embedding, b.n), *table, positions), stream)
     stream = b.norm(stream, "token_embd_norm", rms=False)
     for index in b.sequence:
         b.enter(index)

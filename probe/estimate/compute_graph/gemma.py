@@ -15,9 +15,13 @@ def layer_inputs(b: Builder, stream: Tensor, width: int) -> Tensor:
     """The small embedding that every layer gets, projected from the stream and looked up."""
     g, layers, n = b.g, b.h.layers, b.n
     tokens = g.input(n, type_bytes=I32)
-    looked_up = g.over(g.view(g.new((width * layers, n), tokens), (width, layers, n)))
+    looked_up = g.over(
+        g.view(
+            g.new((width * layers, n), *b.weight("per_layer_token_embd.weight"), tokens), (width, layers, n)
+        )
+    )
     g.expand(looked_up)
-    projected = g.over(b.matmul(stream, width * layers))
+    projected = g.over(b.matmul(stream, "per_layer_model_proj", width * layers))
     projected = b.norm(g.view(projected, (width, layers, n)), "per_layer_proj_norm")
     return b.cont(g.view(g.over(g.over(projected, looked_up)), (width, n, layers)))
 
@@ -64,7 +68,7 @@ def _experts_beside_network(b: Builder, middle: Tensor) -> Tensor:
     dense = b.norm(b.ffn(b.norm(middle, "ffn_norm")), "post_ffw_norm_1")
     x = b.norm(middle, "pre_ffw_norm_2")
     router = b.g.over(b.g.over(b.norm(middle)))
-    routed = b.moe(x, router=b.matmul(router, b.h.experts))
+    routed = b.moe(x, router=b.matmul(router, "ffn_gate_inp", b.h.experts))
     return b.add(dense, b.norm(routed, "post_ffw_norm_2"))
 
 
@@ -76,7 +80,7 @@ def gemma_3n(b: Builder, recipe: Recipe) -> Graph:
     width = h.number("embedding_length_per_layer_input", 256)
     inputs = layer_inputs(b, stream, width)
     magnitude = _magnitude(b, stream)
-    others = b.matmul(g.new((h.embedding, n, _STREAMS - 1), stream), h.embedding)
+    others = b.matmul(g.new((h.embedding, n, _STREAMS - 1), stream), "altup_proj")
     measured = _magnitude(b, others)
     others = g.over(g.over(others, magnitude), measured)
     streams = g.new((h.embedding, n, _STREAMS), stream, others)
@@ -84,7 +88,7 @@ def gemma_3n(b: Builder, recipe: Recipe) -> Graph:
         b.enter(index)
         streams = _layer_3n(b, streams, inputs, width)
     magnitude = _magnitude(b, g.view(streams, (h.embedding, n)))
-    others = b.matmul(g.view(streams, (h.embedding, n, _STREAMS - 1)), h.embedding)
+    others = b.matmul(g.view(streams, (h.embedding, n, _STREAMS - 1)), "altup_unembd_proj")
     measured = _magnitude(b, others)
     others = g.over(g.over(others, magnitude), measured)
     out = g.view(streams, (h.embedding, n))
@@ -98,14 +102,14 @@ def _magnitude(b: Builder, x: Tensor) -> Tensor:
 
 
 def _router(b: Builder, x: Tensor) -> Tensor:
-    return b.g.over(b.matmul(b.g.over(b.norm(x, "altup_router_norm")), _STREAMS))
+    return b.g.over(b.matmul(b.g.over(b.norm(x, "altup_router_norm")), "altup_router", _STREAMS))
 
 
 def _layer_3n(b: Builder, streams: Tensor, inputs: Tensor, width: int) -> Tensor:
     g, h, n = b.g, b.h, b.n
     one = (h.embedding, n)
     # predict all streams from the active one
-    coefficients = b.matmul(_router(b, g.view(streams, one)), _STREAMS * _STREAMS)
+    coefficients = b.matmul(_router(b, g.view(streams, one)), "altup_predict_coef", _STREAMS**2)
     coefficients = g.view(coefficients, (_STREAMS, _STREAMS, n))
     turned = b.cont(g.view(streams, (_STREAMS, h.embedding, n)))
     mixed = g.new((h.embedding, _STREAMS, n), turned, coefficients)
@@ -127,7 +131,7 @@ def _layer_3n(b: Builder, streams: Tensor, inputs: Tensor, width: int) -> Tensor
     # correct the predictions
     modalities = _router(b, activated)
     innovation = g.over(activated, g.view(predictions, one))
-    coefficients = g.over(b.matmul(modalities, _STREAMS))
+    coefficients = g.over(b.matmul(modalities, "altup_correct_coef", _STREAMS))
     coefficients = b.cont(g.view(coefficients, (n, _STREAMS)), (1, n, _STREAMS))
     spread = g.new((*one, _STREAMS), innovation)
     corrected = g.over(g.over(spread, coefficients), predictions)

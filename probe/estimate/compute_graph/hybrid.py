@@ -4,8 +4,9 @@ Source: src/models/{mamba,jamba,granite-hybrid,falcon-h1,nemotron-h,lfm2,qwen3ne
 kimi-linear}.cpp, llama.cpp b11434.
 """
 
-from probe.estimate.compute_graph.builder import SIGMOID, Builder
+from probe.estimate.compute_graph.builder import Builder
 from probe.estimate.compute_graph.decoder import Recipe, feed_forward, self_attention
+from probe.estimate.compute_graph.feed_forward import SIGMOID
 from probe.estimate.compute_graph.ggml import Graph, Tensor
 from probe.estimate.compute_graph.latent import latent_attention
 from probe.estimate.compute_graph.recurrent import (
@@ -105,13 +106,12 @@ def nemotron_h(b: Builder, recipe: Recipe) -> Graph:
 def _latent_experts(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     """Experts that may work in a narrower space, and a shared one that does not."""
     narrow = b.linear(x, "ffn_latent_down") if b.has("ffn_latent_down.weight") else x
-    router = b.matmul(x, b.h.experts)
+    router = b.matmul(x, "ffn_gate_inp", b.h.experts)
     normalized = bool(b.h.metadata.get(f"{b.h.architecture}.expert_weights_norm", False))
     out = b.moe(narrow, gating=SIGMOID, normalized=normalized, router=router)
     if b.has("ffn_latent_up.weight"):
         out = b.linear(out, "ffn_latent_up")
-    shared = b.ffn(x, "ffn_up_shexp", "ffn_gate_shexp", "ffn_down_shexp")
-    return b.add(out, shared)
+    return b.add(out, b.shared_expert(x))
 
 
 def lfm2(b: Builder, recipe: Recipe) -> Graph:
@@ -154,19 +154,18 @@ def qwen_next(b: Builder, recipe: Recipe) -> Graph:
         out = gated_delta_net(b, normed) if h.recurrent[index] else gated_attention(b, recipe, normed)
         middle = b.add(out, stream)
         x = b.norm(middle, "post_attention_norm")
-        stream = b.add(_experts_with_gated_share(b, recipe, x), middle)
+        stream = b.add(_experts_with_gated_share(b, x), middle)
     return b.late_head(stream)
 
 
-def _experts_with_gated_share(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
+def _experts_with_gated_share(b: Builder, x: Tensor) -> Tensor:
     if not b.has("ffn_gate_inp.weight"):
         return b.ffn(x)
     out = b.moe(x)
     if not b.has("ffn_up_shexp.weight"):
         return out
-    shared = b.ffn(x, "ffn_up_shexp", "ffn_gate_shexp", "ffn_down_shexp")
-    gate = b.g.over(b.matmul(x, 1))
-    del recipe
+    shared = b.shared_expert(x)
+    gate = b.g.over(b.matmul(x, "ffn_gate_inp_shexp", 1))
     return b.add(out, b.g.over(shared, gate))
 
 
@@ -178,10 +177,7 @@ def kimi_linear(b: Builder, recipe: Recipe) -> Graph:
         b.enter(index)
         normed = b.norm(stream, "attn_norm")
         b.g.expand(normed)
-        if h.recurrent[index]:
-            out = kimi_delta_attention(b, normed)
-        else:
-            out = latent_attention(b, recipe, normed)
+        out = kimi_delta_attention(b, normed) if h.recurrent[index] else latent_attention(b, recipe, normed)
         if index == h.layers - 1:
             out, stream = b.pick_outputs(out), b.pick_outputs(stream)
         middle = b.add(out, stream)

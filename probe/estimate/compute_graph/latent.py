@@ -12,11 +12,11 @@ def latent_queries(b: Builder, x: Tensor) -> tuple[Tensor, Tensor]:
     """Queries as heads, and the joint compressed keys and rotary part."""
     h = b.h
     if b.has("attn_q.weight"):
-        q = b.matmul(x, b.rows("attn_q"))
+        q = b.matmul(x, "attn_q")
     else:
-        q = b.matmul(b.norm(b.matmul(x, b.rows("attn_q_a")), "attn_q_a_norm"), b.rows("attn_q_b"))
+        q = b.matmul(b.norm(b.matmul(x, "attn_q_a"), "attn_q_a_norm"), "attn_q_b")
     q = b.heads(q, h.key_size_mla, h.heads[b.index])
-    return q, b.matmul(x, b.rows("attn_kv_a_mqa"))
+    return q, b.matmul(x, "attn_kv_a_mqa")
 
 
 def latent_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def latent_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     if rotates:
         query_part = b.rope(query_part)
     plain = g.view(g.view(q, (nope, heads, b.n)), (nope, b.n, heads))
-    absorbed = g.view(g.new((lora, b.n, heads), plain), (lora, heads, b.n))
+    absorbed = g.view(g.new((lora, b.n, heads), *b.weight("attn_k_b.weight"), plain), (lora, heads, b.n))
     query = g.new((lora + rope, heads, b.n), absorbed, query_part)
     compressed = g.view(compressed, (lora, 1, b.n))
     key = g.new((lora + rope, 1, b.n), compressed, key_part)
@@ -50,12 +50,12 @@ def plain_latent_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     del recipe
     heads, lora, rope, value = h.heads[i], h.kv_lora, h.rope_size, h.value_size[i]
     nope = h.key_size[i] - rope
-    q = b.matmul(b.norm(b.matmul(x, b.rows("attn_q_a")), "attn_q_a_norm"), b.rows("attn_q_b"))
+    q = b.matmul(b.norm(b.matmul(x, "attn_q_a"), "attn_q_a_norm"), "attn_q_b")
     q = b.rope(b.heads(q, h.key_size[i], heads))
-    joint = b.matmul(x, b.rows("attn_kv_a_mqa"))
+    joint = b.matmul(x, "attn_kv_a_mqa")
     compressed = b.norm(g.view(joint, (lora, b.n)), "attn_kv_a_norm")
     key_part = g.view(joint, (rope, 1, b.n))
-    both = b.matmul(compressed, b.rows("attn_kv_b"))
+    both = b.matmul(compressed, "attn_kv_b")
     plain = g.view(both, (nope, heads, b.n))
     v = b.cont(g.view(both, (value, heads, b.n)))
     spread = g.new((rope, heads, b.n), b.rope(key_part))

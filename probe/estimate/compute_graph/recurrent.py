@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from probe.estimate.compute_graph.builder import Builder
-from probe.estimate.compute_graph.ggml import I32, Tensor
+from probe.estimate.compute_graph.ggml import F32, I32, Shape, Tensor
 
 
 class StateInputs(NamedTuple):
@@ -30,7 +30,9 @@ def state_inputs(b: Builder) -> StateInputs:
     return StateInputs(made["states"], made["states main"], made["states tail"])
 
 
-def stored_state(b: Builder, size: int, scan: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+def stored_state(
+    b: Builder, size: int, scan: Callable[[tuple[Tensor, ...], Tensor], Tensor] | None = None
+) -> Tensor:
     """The states of the batch's sequences, gathered; or what `scan` makes of them in place.
 
     Source: build_rs, src/llama-graph.cpp#L3587: the gather holds the states of all
@@ -38,14 +40,16 @@ def stored_state(b: Builder, size: int, scan: Callable[[Tensor], Tensor] | None 
     """
     g, sequences = b.g, b.batch.sequences
     inputs = state_inputs(b)
+    memory = b.stored_memory(f"state {size}", F32 * size * sequences)
+    g.expand(g.sink(home=b.index))  # a state is cleared in place first
     if scan is None:
-        gathered = g.new((size, sequences), inputs.all)
+        gathered = g.new((size, sequences), *memory, inputs.all)
         states = g.view(gathered, (size, sequences))
     else:
-        gathered = g.new((size, sequences - 1), inputs.tail)
-        states = scan(inputs.main)
+        gathered = g.new((size, sequences - 1), *memory, inputs.tail)
+        states = scan(memory, inputs.main)
     g.expand(states)
-    g.expand(g.sink(g.view(gathered, (size, 0))))
+    g.expand(g.sink(g.view(gathered, (size, 0)), home=b.index))
     return states
 
 
@@ -54,9 +58,16 @@ def convolution_input(b: Builder, state: Tensor, x: Tensor, channels: int) -> Te
     g, batch = b.g, b.batch
     kernel = b.h.ssm_conv
     shape = (kernel - 1 + batch.per_sequence, channels, batch.sequences)
-    joined = g.new(shape, g.view(state, (kernel - 1, channels, batch.sequences)), g.view(x))
-    g.expand(g.sink(g.view(joined)))
+    state = g.view(state, (kernel - 1, channels, batch.sequences))
+    joined = g.new(shape, state, g.view(x))
+    g.expand(g.sink(g.view(joined, state.ne), home=b.index))
     return joined
+
+
+def _convolved(b: Builder, joined: Tensor, shape: Shape) -> Tensor:
+    """The convolution's result, biased and activated."""
+    conv = b.g.new(shape, joined, *b.weight("ssm_conv1d.weight"))
+    return b.g.over(b.g.over(conv, *b.weight("ssm_conv1d.bias")))
 
 
 def mamba_1(b: Builder, x: Tensor) -> Tensor:
@@ -68,8 +79,8 @@ def mamba_1(b: Builder, x: Tensor) -> Tensor:
     both = b.linear(g.view(x, (x.ne[0], tokens, sequences)), "ssm_in")
     z = g.view(both, (inner, tokens, sequences))
     joined = convolution_input(b, conv_state, g.view(both, (inner, tokens, sequences)), inner)
-    conv = g.over(g.over(g.new((inner, tokens, sequences), joined)))
-    parts = b.matmul(conv, rank + 2 * state_size)
+    conv = _convolved(b, joined, (inner, tokens, sequences))
+    parts = b.matmul(conv, "ssm_x", rank + 2 * state_size)
     dt = g.view(parts, (rank, tokens, sequences))
     left = g.view(parts, (state_size, 1, tokens, sequences))
     right = g.view(parts, (state_size, 1, tokens, sequences))
@@ -77,16 +88,16 @@ def mamba_1(b: Builder, x: Tensor) -> Tensor:
         dt, left, right = b.norm(dt, "ssm_dt_norm"), b.norm(left, "ssm_b_norm"), b.norm(right, "ssm_c_norm")
     else:
         dt = b.cont(dt)
-    dt = g.over(b.matmul(dt, inner))
+    dt = g.over(b.matmul(dt, "ssm_dt", inner), *b.weight("ssm_dt.bias"))
 
-    def scan(ids: Tensor) -> Tensor:
+    def scan(memory: tuple[Tensor, ...], ids: Tensor) -> Tensor:
         elements = inner * tokens * sequences + state_size * inner * sequences
-        return g.new((elements,), g.view(conv, (1, inner, tokens, sequences)), dt, left, right, ids)
+        return g.new((elements,), *memory, g.view(conv, (1, inner, tokens, sequences)), dt, left, right, ids)
 
     y_all = stored_state(b, h.recurrent_state, scan)
-    g.expand(g.sink(g.view(y_all, (state_size * inner * sequences,))))
+    g.expand(g.sink(g.view(y_all, (state_size * inner * sequences,)), home=b.index))
     y = g.view(y_all, (inner, tokens, sequences))
-    y = g.over(y, g.over(conv))
+    y = g.over(y, g.over(conv, *b.weight("ssm_d")))
     y = g.new(y.ne, b.cont(z), y)
     return g.view(b.linear(y, "ssm_out"), (h.embedding, tokens * sequences))
 
@@ -104,20 +115,20 @@ def mamba_2(b: Builder, x: Tensor) -> Tensor:
     z = g.view(both, (head, heads, tokens, sequences))
     dt = g.view(both, (heads, tokens, sequences))
     joined = convolution_input(b, conv_state, g.view(both, (channels, tokens, sequences)), channels)
-    conv = g.over(g.over(g.new((channels, tokens, sequences), joined)))
+    conv = _convolved(b, joined, (channels, tokens, sequences))
     values = g.view(conv, (head, heads, tokens, sequences))
     left = g.view(conv, (state_size, groups, tokens, sequences))
     right = g.view(conv, (state_size, groups, tokens, sequences))
-    step = g.over(b.cont(dt))
+    step = g.over(b.cont(dt), *b.weight("ssm_dt.bias"))
 
-    def scan(ids: Tensor) -> Tensor:
+    def scan(memory: tuple[Tensor, ...], ids: Tensor) -> Tensor:
         elements = inner * tokens * sequences + state_size * inner * sequences
-        return g.new((elements,), values, step, left, right, ids)
+        return g.new((elements,), *memory, values, step, left, right, ids)
 
     y_all = stored_state(b, h.recurrent_state, scan)
-    g.expand(g.sink(g.view(y_all, (state_size * inner, sequences, 1))))
+    g.expand(g.sink(g.view(y_all, (state_size * inner, sequences, 1)), home=b.index))
     y = g.view(y_all, (head, heads, tokens, sequences))
-    y = g.over(y, g.over(values))
+    y = g.over(y, g.over(values, *b.weight("ssm_d")))
     y = g.new(y.ne, b.cont(z), y)
     if "ssm_norm.weight" in b.layer:
         y = b.norm(g.view(y, (inner // groups, groups, tokens, sequences)), "ssm_norm")
@@ -134,13 +145,11 @@ def short_convolution(b: Builder, x: Tensor) -> Tensor:
     first, gate, second = g.view(parts, shape), g.view(parts, shape), g.view(parts, shape)
     product = g.over(first, second)
     state = stored_state(b, h.conv_state)
-    joined = g.new(
-        (kernel - 1 + tokens, width, sequences),
-        g.view(state, (kernel - 1, width, sequences)),
-        g.view(product, (tokens, width, sequences)),
-    )
-    g.expand(g.sink(g.view(joined)))
-    y = g.over(gate, g.new(shape, joined))
+    state = g.view(state, (kernel - 1, width, sequences))
+    turned = g.view(product, (tokens, width, sequences))
+    joined = g.new((kernel - 1 + tokens, width, sequences), state, turned)
+    g.expand(g.sink(g.view(joined, state.ne), home=b.index))
+    y = g.over(gate, g.new(shape, joined, *b.weight("shortconv.conv.weight")))
     return g.view(b.linear(y, "shortconv.out_proj"), (width, tokens * sequences))
 
 
@@ -156,7 +165,7 @@ def delta_net(b: Builder, operands: tuple[Tensor, ...]) -> Tensor:
     g = b.g
     size, heads, tokens, sequences = operands[2].ne
     result = g.new((size * heads, tokens * sequences + size * sequences), *operands)
-    g.expand(g.sink(g.view(result, (size, size, heads, sequences))))
+    g.expand(g.sink(g.view(result, (size, size, heads, sequences)), home=b.index))
     return g.view(result, (size, heads, tokens, sequences))
 
 
@@ -184,13 +193,13 @@ def gated_delta_net(b: Builder, x: Tensor) -> Tensor:
     else:
         beta = g.over(g.view(b.linear(x, "ssm_beta"), (1, value_heads, tokens, sequences)))
         alpha = g.view(b.linear(x, "ssm_alpha"), (value_heads, tokens, sequences))
-    gate = g.over(g.over(g.over(alpha)))
+    gate = g.over(g.over(g.over(alpha, *b.weight("ssm_dt.bias"))), *b.weight("ssm_a"))
     beta = g.view(beta, (1, value_heads, tokens, sequences))
     gate = g.view(gate, (1, value_heads, tokens, sequences))
     conv_state = stored_state(b, h.conv_state)
     joined = convolution_input(b, conv_state, mixed, channels)
     state = g.view(stored_state(b, h.recurrent_state), (value, value, value_heads, sequences))
-    conv = g.over(g.new((channels, tokens, sequences), joined))
+    conv = g.over(g.new((channels, tokens, sequences), joined, *b.weight("ssm_conv1d.weight")))
     q = _unit_norm(b, g.view(conv, (key, key_heads, tokens, sequences)))
     k = _unit_norm(b, g.view(conv, (key, key_heads, tokens, sequences)))
     v = g.view(conv, (value, value_heads, tokens, sequences))
@@ -237,18 +246,22 @@ def kimi_delta_attention(b: Builder, x: Tensor) -> Tensor:
         part = g.view(conv_state, (kernel - 1, inner, sequences))
         y = g.view(g.view(b.linear(x, name), (inner, tokens, sequences)), (tokens, inner, sequences))
         joined = g.new((kernel - 1 + tokens, inner, sequences), part, y)
-        g.expand(g.sink(g.view(joined)))
-        conv = g.over(g.view(g.new((inner, tokens, sequences), joined), (inner, tokens * sequences)))
+        g.expand(g.sink(g.view(joined, part.ne), home=b.index))
+        kernel_weight = b.weight(f"ssm_conv1d_{name[-1]}.weight")
+        conv = g.new((inner, tokens, sequences), joined, *kernel_weight)
+        conv = g.over(g.view(conv, (inner, tokens * sequences)))
         return g.view(conv, (size, heads, tokens, sequences))
 
     q, k, v = convolved("attn_q"), convolved("attn_k"), convolved("attn_v")
-    gate = g.over(g.over(b.matmul(b.matmul(x, b.rows("ssm_f_a")), inner)))
-    gate = g.over(g.view(gate, (size, heads, tokens * sequences)))
+    gate = b.matmul(b.matmul(x, "ssm_f_a"), "ssm_f_b", inner)
+    gate = g.over(g.over(gate, *b.weight("ssm_dt.bias")))
+    gate = g.over(g.view(gate, (size, heads, tokens * sequences)), *b.weight("ssm_a"))
     gate = g.view(gate, (size, heads, tokens, sequences))
     beta = g.over(g.view(b.linear(x, "ssm_beta"), (1, heads, tokens, sequences)))
     state = g.view(stored_state(b, h.recurrent_state), (size, size, heads, sequences))
     out = b.cont(delta_net(b, (_unit_norm(b, q), _unit_norm(b, k), v, gate, beta, state)))
-    side = b.matmul(b.matmul(g.view(g.view(x, (h.embedding, tokens, sequences))), b.rows("ssm_g_a")), inner)
+    side = g.view(g.view(x, (h.embedding, tokens, sequences)), (h.embedding, tokens * sequences))
+    side = b.matmul(b.matmul(side, "ssm_g_a"), "ssm_g_b", inner)
     normed = b.norm(g.view(out, (size, heads, tokens * sequences)), "ssm_norm")
     gated = g.over(normed, g.over(g.view(side, (size, heads, tokens * sequences))))
     return b.linear(b.cont(gated, (inner, tokens * sequences)), "attn_output")
@@ -284,7 +297,7 @@ def lightning_attention(b: Builder, x: Tensor) -> Tensor:
     kept = g.over(state, block)
     keys = b.cont(g.view(g.over(k, of_key), (tokens, size, heads, sequences)))
     added = g.new((size, size, heads, sequences), keys, values)
-    g.expand(g.sink(g.over(kept, added)))
+    g.expand(g.sink(g.over(kept, added), home=b.index))
     out = b.cont(g.view(out, (size, heads, tokens, sequences)))
     out = b.norm(g.view(out, (size * heads, tokens, 1, sequences)), "attn_norm_2")
     gate = g.over(b.linear(x, "attn_gate"))

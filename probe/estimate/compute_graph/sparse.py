@@ -6,9 +6,10 @@ src/llama-graph.cpp#L3114, llama.cpp b11434.
 
 from typing import NamedTuple
 
-from probe.estimate.compute_graph.builder import Builder, Cache
+from probe.estimate.compute_graph.attention import Cache
+from probe.estimate.compute_graph.builder import Builder
 from probe.estimate.compute_graph.decoder import Recipe
-from probe.estimate.compute_graph.ggml import F16, F32, I32, I64, Tensor
+from probe.estimate.compute_graph.ggml import F32, I32, I64, Tensor
 
 
 class IndexerInputs(NamedTuple):
@@ -35,17 +36,18 @@ def indexed_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     g, h = b.g, b.h
     heads, lora, rope = h.heads[b.index], h.kv_lora, h.rope_size
     nope = h.key_size_mla - rope
-    reduced = b.norm(b.matmul(x, b.rows("attn_q_a")), "attn_q_a_norm")
+    reduced = b.norm(b.matmul(x, "attn_q_a"), "attn_q_a_norm")
     if h.indexer_full[b.index]:
         b.made["chosen"] = chosen_tokens(b, x, reduced)
     chosen = b.made["chosen"]
-    q = b.matmul(reduced, b.rows("attn_q_b"))
+    q = b.matmul(reduced, "attn_q_b")
     plain, query_part = g.view(q, (nope, heads, b.n)), b.rope(g.view(q, (rope, heads, b.n)))
-    joint = b.matmul(x, b.rows("attn_kv_a_mqa"))
+    joint = b.matmul(x, "attn_kv_a_mqa")
     compressed = g.view(joint, (lora, b.n))
     key_part = b.rope(g.view(joint, (rope, 1, b.n)))
     compressed = b.norm(compressed, "attn_kv_a_norm")
-    absorbed = g.view(g.new((lora, b.n, heads), g.view(plain, (nope, b.n, heads))), (lora, heads, b.n))
+    turned = g.view(plain, (nope, b.n, heads))
+    absorbed = g.view(g.new((lora, b.n, heads), *b.weight("attn_k_b.weight"), turned), (lora, heads, b.n))
     query = g.new((lora + rope, heads, b.n), absorbed, query_part)
     compressed = g.view(compressed, (lora, 1, b.n))
     key = g.new((lora + rope, 1, b.n), compressed, key_part)
@@ -53,7 +55,7 @@ def indexed_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     cache = b.cache()
     for tensor in (query, compressed, key):
         g.expand(tensor)
-    g.expand(g.sink(g.view(key), cache.keys))
+    g.expand(g.sink(g.view(key), cache.keys, home=b.index))
     mask = _mask_of(b, cache, chosen)
     return b.attend(query, None, compressed, value_of_key=lora, decompress=h.value_size_mla, mask=mask)
 
@@ -69,13 +71,14 @@ def chosen_tokens(b: Builder, x: Tensor, reduced: Tensor) -> Tensor:
     key = b.rope(g.view(key, (size, 1, b.n)))
     query = g.new(query.ne, inputs.rotation, query)
     key = g.new(key.ne, inputs.rotation, key)
-    g.expand(g.sink(g.view(key), inputs.keys))
+    g.expand(g.sink(g.view(key), inputs.keys, home=b.index))
     weights = b.linear(x, "indexer.proj")
     per_stream = b.n // streams
     query = g.view(query, (size, heads, per_stream, streams))
     weights = g.over(g.view(weights, (heads, per_stream, 1, streams)))
     cells = batch.cells.full
-    score = g.new((cells, per_stream, 1, streams), query, weights, inputs.mask)
+    stored = b.stored_memory("indexer", cells * streams * size * 2)
+    score = g.new((cells, per_stream, 1, streams), query, *stored, weights, inputs.mask)
     count = min(cells, h.indexer_top_k)
     best = g.new((count, per_stream, 1, streams), score, type_bytes=I32)
     return b.cont(best)
@@ -96,6 +99,3 @@ def _mask_of(b: Builder, cache: Cache, chosen: Tensor) -> Tensor:
     opened = g.view(rows, None, zeros, picked)
     opened = g.view(opened, mask.ne)
     return g.over(opened, mask)
-
-
-__all__ = ["F16", "chosen_tokens", "indexed_attention", "indexer_inputs"]
