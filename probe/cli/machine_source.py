@@ -39,14 +39,19 @@ def machine_of(
 
 
 def _live(session: Session, *, quiet: bool, record: Path | None) -> Machine:
-    from probe.collectors.host import Host
     from probe.collectors.local_host import LocalHost
     from probe.collectors.run import scan_machine
 
-    host: Host = LocalHost()
-    if record is not None:
-        from probe.collectors.recording_host import RecordingHost
+    if record is None:
+        with slow_notice("cli.talk.scanning", session.lang, silent=quiet):
+            return scan_machine(LocalHost())
+    from probe.collectors.recording_host import RecordingHost
 
-        host = RecordingHost(host, record)
+    recorder = RecordingHost(LocalHost(), record)
     with slow_notice("cli.talk.scanning", session.lang, silent=quiet):
-        return scan_machine(host)
+        machine = scan_machine(recorder)
+    try:
+        recorder.save()
+    except OSError as error:
+        raise InputError("cli.output.unwritable", path=str(record)) from error
+    return machine

@@ -262,8 +262,10 @@ class RecordingHost:
         nvml = self._session.taken if self._session else self._nvml
         if nvml is not None:
             documents["nvml.json"] = nvml
+        # NVML first: its UUIDs must be known where masks name only their beginnings.
         return {
-            name: _redacted(msgspec.to_builtins(document), redactor) for name, document in documents.items()
+            name: _redacted(msgspec.to_builtins(documents[name]), redactor)
+            for name in sorted(documents, key=lambda name: name != "nvml.json")
         }
 
 
@@ -280,8 +282,14 @@ def _written(value: Any) -> Any:
 
 
 def _short(entry: dict[str, Any]) -> Any:
-    """A file of which only the text was asked is written as its lines alone."""
-    return entry["text"] if set(entry) <= {"text"} and isinstance(entry["text"], list) else entry
+    """A file of which only the text was asked is its lines alone; a failure goes without its question."""
+    if len(entry) == 1:
+        (value,) = entry.values()
+        if "text" in entry and isinstance(value, list):
+            return value
+        if isinstance(value, dict) and "failure" in value:
+            return value
+    return entry
 
 
 def _without_serials(asked: str, value: bytes) -> bytes:
@@ -306,4 +314,4 @@ def _redacted(value: Any, redactor: Redactor) -> Any:
 
 def _names_identity(key: str) -> bool:
     """Getters whose answer is an identity by itself."""
-    return key.startswith(("nvmlDeviceGetUUID", "nvmlDeviceGetSerial", "nvmlDeviceGetBoardId"))
+    return key.startswith(("nvmlDeviceGetSerial", "nvmlDeviceGetBoardId"))

@@ -88,6 +88,13 @@ _SERIAL: Final = re.compile(
     r"\"?\s*[:=]\s*\"?)([^\s\",][^\",\r\n]*)"
 )
 _HOME: Final = re.compile(r"(/home/|/Users/|(?i:[A-Z]:\\+Users\\+))([^/\\\s\"':;,]+)")
+_NO_UUID: Final = "00000000-0000-0000-0000-"
+_DEVICE: Final = re.compile(r"\b((?:GPU|MIG)-)([0-9a-f]{4,}[0-9a-f-]*)")
+# Sources of network file systems in a mount table, and who mounted them.
+_SHARE: Final = re.compile(
+    r"( - (?:nfs4?|cifs|smb3|smbfs|9p|afs|ceph|lustre|beegfs|gpfs|glusterfs|fuse\.\S+) )\S+"
+)
+_MOUNT_USER: Final = re.compile(r"((?:user(?:name)?|domain)=)[^,\s]+")
 _SHARED_HOMES: Final = frozenset({"Shared", "Public", "Default", "linuxbrew"})
 
 
@@ -100,6 +107,7 @@ class Redactor:
         # A name inside a longer word is no name; letters and digits of any script end it.
         joined = "|".join(re.escape(word) for word in telling)
         self._names = re.compile(rf"(?i)(?<![^\W_])(?:{joined})(?![^\W_])") if telling else None
+        self._pseudonyms: dict[str, str] = {}
         self._home = home if home and len(home) > 1 and home.count(_separator(home)) > 1 else None
 
     def text(self, value: str) -> str:
@@ -108,11 +116,28 @@ class Redactor:
             value = value.replace(self._home, _general_home(self._home))
         value = _HOME.sub(_home_of_somebody, value)
         value = _SERIAL.sub(rf"\1{HIDDEN}", value)
-        value = _UUID.sub(HIDDEN, value)
+        value = _SHARE.sub(rf"\1{HIDDEN}", value)
+        value = _MOUNT_USER.sub(rf"\1{HIDDEN}", value)
+        value = _UUID.sub(lambda found: self._pseudonym(found[0]), value)
+        value = _DEVICE.sub(self._device, value)
         value = _MAC.sub(HIDDEN, value)
         value = _IPV6.sub(HIDDEN, value)
         value = _IPV4.sub(lambda found: found[0] if found[0].startswith(_LOCAL) else HIDDEN, value)
         return self._names.sub(USER, value) if self._names else value
+
+    def _pseudonym(self, uuid: str) -> str:
+        """A number in place of a UUID, the same wherever it stands, so that masks still name their device."""
+        if uuid.startswith(_NO_UUID):
+            return uuid
+        return self._pseudonyms.setdefault(uuid.lower(), f"{_NO_UUID}{len(self._pseudonyms) + 1:012d}")
+
+    def _device(self, found: "re.Match[str]") -> str:
+        """The beginning of a device's UUID, as masks may use it."""
+        start = found[2].lower()
+        if start.startswith(_NO_UUID[: len(start)]):
+            return found[0]
+        known = next((name for uuid, name in self._pseudonyms.items() if uuid.startswith(start)), HIDDEN)
+        return found[1] + known
 
 
 def redact(machine: "Machine", *, alias: str | None = None, show_host_name: bool = True) -> "Machine":
