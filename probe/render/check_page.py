@@ -26,7 +26,7 @@ def check_page(check: CheckDocument, lang: str, *, explain: bool = False) -> Pag
         else None,
         _section("command", lang, Command(check.command)) if check.command else None,
         _memory_section(check, lang),
-        None if check.fits is False else _section("speed", lang, *_speed_blocks(check, lang)),
+        _section("speed", lang, *_speed_blocks(check, lang)) if _has_speed(check) else None,
         _section("alternatives", lang, alternatives_table(check.alternatives, lang))
         if check.alternatives
         else None,
@@ -109,6 +109,12 @@ def _model_facts(check: CheckDocument, lang: str) -> Facts:
 def _memory_section(check: CheckDocument, lang: str) -> Section | None:
     blocks = memory_blocks(check.memory, lang)
     return _section("memory", lang, *blocks) if blocks else None
+
+
+def _has_speed(check: CheckDocument) -> bool:
+    """Speeds of a placement that does not fit, or that nobody knows, would only mislead."""
+    known = check.speed.decode_tokens_per_s is not None or check.verdict is not Verdict.UNKNOWN
+    return check.fits is not False and known
 
 
 def _speed_blocks(check: CheckDocument, lang: str) -> list[Block]:

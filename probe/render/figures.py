@@ -7,7 +7,7 @@ from probe.machine import ByteRange, Range
 from probe.messages import has, t
 from probe.recommender.answer import Verdict
 from probe.render.page import Cell, Tone
-from probe.units import GIB, format_gb_per_s, format_gib, format_tokens_per_s
+from probe.units import GIB, MIB, format_gb_per_s, format_gib, format_tokens_per_s
 
 _TO: Final = {"en": "-", "ko": "~"}
 _TONES: Final = {
@@ -43,8 +43,10 @@ def gib(size_bytes: float | None, lang: str) -> str:
     """Memory in GiB, or the word for unknown. Below 0.1 GiB in MiB, so that nothing real reads as 0."""
     if size_bytes is None:
         return unknown(lang)
+    if 0 < size_bytes < MIB:
+        return "< 1 MiB"
     if 0 < size_bytes < 0.1 * GIB:
-        return f"{size_bytes / 1024**2:,.0f} MiB"
+        return f"{size_bytes / MIB:,.0f} MiB"
     return format_gib(size_bytes)
 
 

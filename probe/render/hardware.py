@@ -55,7 +55,7 @@ def _gpu_rows(machine: Machine, lang: str) -> list[tuple[str, str | None]]:
     rows: list[tuple[str, str | None]] = []
     for count, device in usable:
         rows.append((label["gpu"], _gpu_text(count, device, lang)))
-        rows.append((label["vram"], _vram_text(count, device, lang)))
+        rows.append((label["vram"], _vram_text(count, device, machine.memory.total_bytes, lang)))
         each = bandwidth(device.bandwidth_bytes_per_s, lang)
         rows.append((label["bandwidth"], t("page.each", lang, value=each) if count > 1 else each))
     if not usable:
@@ -63,9 +63,10 @@ def _gpu_rows(machine: Machine, lang: str) -> list[tuple[str, str | None]]:
         rows.append((label["gpu"], t(f"page.hardware.{'no_gpu_unknown' if named else 'no_gpu'}", lang)))
     if not usable:
         rows.append((label["vram"], t("page.hardware.no_vram", lang)))
-    if not usable or machine.memory.bandwidth_bytes_per_s is not None:
+    one_pool = any(device.memory_shared for _, device in usable)
+    if not usable or (machine.memory.bandwidth_bytes_per_s is not None and not one_pool):
         ram = t("page.hardware.ram_bandwidth", lang, value=_ram_bandwidth_text(machine.memory, lang))
-        rows.append((label["bandwidth"], ram))
+        rows.append(("" if usable else label["bandwidth"], ram))
     other = t("page.hardware.other", lang)
     for position, (count, device) in enumerate(others):
         rows.append(("" if position else other, _other_text(count, device, lang)))
@@ -77,7 +78,7 @@ def _gpu_text(count: int, device: Accelerator, lang: str) -> str:
     traits = joined(
         (
             t("page.hardware.generation", lang, architecture=device.architecture)
-            if device.architecture
+            if device.architecture and device.vendor != "apple"
             else None,
             t("page.hardware.compute_capability", lang, version=capability) if capability else None,
             t("page.hardware.gpu_cores", lang, count=device.gpu_cores) if device.gpu_cores else None,
@@ -88,10 +89,10 @@ def _gpu_text(count: int, device: Accelerator, lang: str) -> str:
     return f"{name} ({traits})" if traits else name
 
 
-def _vram_text(count: int, device: Accelerator, lang: str) -> str:
+def _vram_text(count: int, device: Accelerator, ram_bytes: int | None, lang: str) -> str:
     total = device.memory_total_bytes
     if device.memory_shared:
-        return _shared_text(device, lang)
+        return _shared_text(device, device.memory_total_bytes or ram_bytes, lang)
     if total is None:
         return unknown(lang)
     text = gib(total, lang)
@@ -104,16 +105,16 @@ def _vram_text(count: int, device: Accelerator, lang: str) -> str:
     return text
 
 
-def _shared_text(device: Accelerator, lang: str) -> str:
+def _shared_text(device: Accelerator, total: int | None, lang: str) -> str:
     wired = device.wired_limit_bytes
     if wired is None:
-        return t("page.hardware.unified", lang, total=device.memory_total_bytes)
+        return t("page.hardware.unified", lang, total=total)
     share = (
         f"{wired.low / GIB:.1f}~{wired.high / GIB:.1f} GiB"
         if wired.low < wired.high
         else gib(wired.value, lang)
     )
-    return t("page.hardware.unified_wired", lang, total=device.memory_total_bytes, share=share)
+    return t("page.hardware.unified_wired", lang, total=total, share=share)
 
 
 def state_text(device: Accelerator, lang: str) -> str:
@@ -165,11 +166,15 @@ def _driver_text(machine: Machine, lang: str) -> str:
         return joined(
             [t("page.hardware.driver_version", lang, version=version) for version in sorted(versions)]
         )
-    if any(device.vendor == "nvidia" for device in machine.accelerators):
-        spec = machine.host.origin is HostOrigin.SPEC
-        return t("page.hardware.not_named", lang) if spec else t("page.hardware.no_driver", lang)
-    if not machine.usable_gpus():
+    vendors = {device.vendor for device in machine.accelerators if device.kind in _COUNTED}
+    if not vendors:
         return t("page.hardware.no_driver_needed", lang)
+    if vendors == {"apple"}:
+        return t("page.hardware.driver_built_in", lang)
+    if machine.host.origin is HostOrigin.SPEC:
+        return t("page.hardware.not_named", lang)
+    if "nvidia" in vendors:
+        return t("page.hardware.no_driver", lang)
     return unknown(lang)
 
 

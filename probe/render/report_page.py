@@ -9,7 +9,7 @@ from probe.render.figures import gib, joined, tokens_per_s, verdict_tone, verdic
 from probe.render.findings import finding_items
 from probe.render.hardware import deciding_facts, machine_name
 from probe.render.page import Block, Cell, Facts, Heading, Item, Items, Page, Paragraph, Section, Tone
-from probe.render.tables import download_text, models_by_verdict, placement_text, size_map_table
+from probe.render.tables import models_by_verdict, placement_text, size_map_table
 from probe.render.working import attempts_blocks, estimate_blocks
 from probe.report.documents import (
     EngineDocument,
@@ -20,6 +20,7 @@ from probe.report.documents import (
 )
 
 _URGENT = ("critical", "warning")
+_PICKS_SHOWN = 3
 
 
 def report_page(report: ReportDocument, lang: str) -> Page:
@@ -119,26 +120,35 @@ def _recommendation_blocks(recommendations: Sequence[RecommendationDocument], la
         by_purpose.setdefault(recommendation.purpose, []).append(recommendation)
     blocks: list[Block] = []
     for purpose, chosen in by_purpose.items():
+        items = [_first_pick(chosen[0], lang), *(_next_pick(one, lang) for one in chosen[1:_PICKS_SHOWN])]
         blocks.append(Heading(_purpose_word(purpose, lang)))
-        blocks.append(Items(items=tuple(_recommendation(one, lang) for one in chosen), numbered=True))
+        blocks.append(Items(items=tuple(items), numbered=True))
     return blocks
 
 
-def _recommendation(one: RecommendationDocument, lang: str) -> Item:
-    figures = t(
+def _figures(one: RecommendationDocument, lang: str) -> str:
+    return t(
         "page.recommendation.figures",
         lang,
         verdict=verdict_word(one.verdict, lang),
         speed=tokens_per_s(one.speed.decode_tokens_per_s, lang),
         memory=gib(one.memory.total_bytes, lang),
-        download=download_text(one.file_bytes, lang),
     )
+
+
+def _first_pick(one: RecommendationDocument, lang: str) -> Item:
+    """The best for a purpose in full: figures, why, and the command that starts it."""
     return Item(
         text=joined((one.model.name, one.quantization, placement_text(one.placement, lang)), " · "),
         tone=verdict_tone(one.verdict),
-        lines=tuple(line for line in (figures, one.why) if line),
+        lines=tuple(line for line in (_figures(one, lang), one.why) if line),
         command=one.command,
     )
+
+
+def _next_pick(one: RecommendationDocument, lang: str) -> Item:
+    """The next ones on a line each; `probe check` and the JSON say the rest."""
+    return Item(text=joined((one.model.name, one.quantization, _figures(one, lang)), " · "))
 
 
 def _route_items(routes: Sequence[Route], lang: str) -> Items:

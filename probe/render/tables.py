@@ -33,6 +33,7 @@ _NAMES_SHOWN = {
     Verdict.NO: 5,
     Verdict.UNKNOWN: 5,
 }
+_RUNNING = (Verdict.COMFORTABLE, Verdict.USABLE, Verdict.SLOW)
 _MAX_DEVICE_COLUMNS = 2
 _PARTS = (
     "weights_bytes",
@@ -71,7 +72,7 @@ def size_map_table(cells: Sequence[SizeMapCell], lang: str) -> Table:
 def _map_cell(cell: SizeMapCell | None, lang: str) -> Cell:
     if cell is None:
         return Cell("-", Tone.FAINT)
-    runs = cell.verdict in (Verdict.COMFORTABLE, Verdict.USABLE, Verdict.SLOW)
+    runs = cell.verdict in _RUNNING
     speed = compact_tokens_per_s(cell.decode_tokens_per_s) if runs and cell.decode_tokens_per_s else ""
     word, short = verdict_word(cell.verdict, lang), verdict_short(cell.verdict, lang)
     memory = gib(cell.total_bytes, lang) if cell.total_bytes else ""
@@ -90,9 +91,8 @@ def models_by_verdict(lines: Sequence[ModelLine], lang: str) -> Items:
         chosen = [line for line in lines if line.verdict is verdict]
         if not chosen:
             continue
-        if verdict is Verdict.NO:
-            # The near misses say more than the giants.
-            chosen.sort(key=lambda line: line.total_bytes or 0)
+        # Of what runs the largest say most, of what does not the near misses.
+        chosen.sort(key=lambda line: line.total_bytes or 0, reverse=verdict is not Verdict.NO)
         limit = _NAMES_SHOWN[verdict]
         names = [_model_entry(line, lang) for line in chosen[:limit]]
         if len(chosen) > limit:
@@ -104,7 +104,8 @@ def models_by_verdict(lines: Sequence[ModelLine], lang: str) -> Items:
 
 def _model_entry(line: ModelLine, lang: str) -> str:
     name = line.name or line.id
-    if line.decode_tokens_per_s is None or line.quantization is None or line.verdict is Verdict.NO:
+    runs = line.verdict in _RUNNING
+    if not runs or line.decode_tokens_per_s is None or line.quantization is None:
         return name
     speed = tokens_per_s_middle(line.decode_tokens_per_s, lang)
     return t("page.models.entry", lang, name=name, quantization=line.quantization, speed=speed)

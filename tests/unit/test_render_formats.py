@@ -167,6 +167,7 @@ def test_figures_without_a_value_say_unknown_and_never_zero() -> None:
 
 def test_small_sizes_do_not_round_to_nothing() -> None:
     assert gib(20 * 1024**2, "en") == "20 MiB"
+    assert gib(4096, "en") == "< 1 MiB"
     assert gib(0, "en") == "0.0 GiB"
 
 
