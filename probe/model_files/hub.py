@@ -4,6 +4,7 @@ huggingface_hub (extra `online`) knows the endpoint (HF_ENDPOINT), tokens and pr
 headers are fetched by range requests.
 """
 
+import importlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -139,18 +140,22 @@ def _gguf_part(hub: "_Hub", name: str) -> GgufHeader:
             wanted = min(max(more.needed, 4 * wanted), _MAX_GGUF_HEADER)
 
 
+def _library(name: str) -> Any:
+    """A module of huggingface_hub, untyped: its versions differ, and it may not be installed."""
+    return importlib.import_module(name)
+
+
 class _Hub:
     """One repository: its files' sizes, and the beginnings of its files."""
 
     def __init__(self, repository: str) -> None:
         try:
-            import huggingface_hub
+            self._library = _library("huggingface_hub")
         except ImportError as error:
             raise InputError("model_files.hub_not_installed") from error
-        self._library: Any = huggingface_hub
         self.repository = repository
         info = self._ask(
-            lambda: huggingface_hub.HfApi().model_info(repository, files_metadata=True, timeout=_TIMEOUT_S)
+            lambda: self._library.HfApi().model_info(repository, files_metadata=True, timeout=_TIMEOUT_S)
         )
         self.sizes = {
             file.rfilename: file.size
@@ -174,10 +179,12 @@ class _Hub:
         return found
 
     def _fetch(self, name: str, count: int) -> bytes:
-        from huggingface_hub.utils import build_hf_headers
-
         url = self._library.hf_hub_url(self.repository, name)
-        headers = {**build_hf_headers(), "range": f"bytes=0-{count - 1}", "accept-encoding": "identity"}
+        headers = {
+            **_library("huggingface_hub.utils").build_hf_headers(),
+            "range": f"bytes=0-{count - 1}",
+            "accept-encoding": "identity",
+        }
         received = bytearray()
         with _streamed(url, headers) as chunks:
             for chunk in chunks:
@@ -188,36 +195,39 @@ class _Hub:
 
     def _ask(self, request: Callable[[], _T]) -> _T:
         """Runs a request; the library's many exceptions become one error with its cause's name."""
-        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-
+        errors = _library("huggingface_hub.errors")
         try:
             return request()
         except InputError:
             raise
-        except GatedRepoError as error:
+        except errors.GatedRepoError as error:
             raise InputError("model_files.hub_gated", model=self.repository) from error
-        except RepositoryNotFoundError as error:
+        except errors.RepositoryNotFoundError as error:
             raise InputError("model_files.hub_not_found", model=self.repository) from error
-        except (HfHubHTTPError, OSError, ValueError) as error:
+        except (errors.HfHubHTTPError, OSError, ValueError, *_transport_errors()) as error:
             detail = type(error).__name__
             raise InputError("model_files.hub_failed", model=self.repository, detail=detail) from error
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """What the library's HTTP client raises when nobody answers; that of requests is an OSError."""
+    client = getattr(_library("huggingface_hub.utils"), "httpx", None)
+    return () if client is None else (client.HTTPError,)
 
 
 @contextmanager
 def _streamed(url: str, headers: dict[str, str]) -> Iterator[Iterator[bytes]]:
     """The body of a GET in chunks; huggingface_hub below 1.0 is built on requests, later on httpx."""
-    from huggingface_hub import utils
-    from huggingface_hub.utils import get_session, hf_raise_for_status
-
+    utils = _library("huggingface_hub.utils")
     stream = getattr(utils, "http_stream_backoff", None)
     if stream is not None:
         with stream("GET", url, headers=headers, timeout=_TIMEOUT_S, max_retries=1) as response:
-            hf_raise_for_status(response)
+            utils.hf_raise_for_status(response)
             yield response.iter_bytes()
         return
-    response = get_session().get(url, headers=headers, timeout=_TIMEOUT_S, stream=True)
+    response = utils.get_session().get(url, headers=headers, timeout=_TIMEOUT_S, stream=True)
     try:
-        hf_raise_for_status(response)
+        utils.hf_raise_for_status(response)
         yield response.iter_content(chunk_size=65_536)
     finally:
         response.close()

@@ -145,7 +145,7 @@ def parse_config(text: bytes, name: str) -> dict[str, Any]:
     """
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError("model_files.config_damaged", path=name) from error
 
 

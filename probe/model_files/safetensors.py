@@ -91,7 +91,7 @@ def parse_header(text: bytes, name: str, *, data_bytes: int) -> tuple[StoredTens
     """
     try:
         entries = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError("model_files.header_damaged", path=name) from error
     entries.pop("__metadata__", None)
     if len(entries) > _MAX_TENSORS:
@@ -109,7 +109,7 @@ def _short(text: str) -> str:
 def _tensor(key: str, raw: msgspec.Raw, name: str, data_bytes: int) -> tuple[StoredTensor, int]:
     try:
         entry = msgspec.json.decode(raw, type=_Entry)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError("model_files.header_damaged", path=name) from error
     begin, end = entry.data_offsets
     if not 0 <= begin <= end:
@@ -146,7 +146,7 @@ def shard_names(index: bytes, name: str) -> tuple[str, ...]:
     """
     try:
         weight_map = msgspec.json.decode(index, type=_Index).weight_map
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError("model_files.index_damaged", path=name) from error
     shards = sorted(set(weight_map.values()))
     if not shards or len(shards) > _MAX_SHARDS:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from probe.catalog.model_spec import Dimensions, ModelSpec, StoredTensor
 from probe.errors import UnknownNameError
 from probe.estimate.tensors import fitted_to_count, model_tensors, parameter_count
-from probe.estimate.weights import gguf_types, gguf_weights
+from probe.estimate.weights import gguf_header_bytes, gguf_types, gguf_weights
 from probe.model_files.gguf_model import model_from_metadata
 from probe.units import MIB
 
@@ -173,3 +173,10 @@ def test_an_unknown_quantization_is_refused_with_neighbours() -> None:
     with pytest.raises(UnknownNameError) as refused:
         gguf_weights(msgspec.structs.replace(made("llama")), "Q4_K_X")
     assert "Q4_K_M" in refused.value.suggestions
+
+
+def test_a_header_is_near_what_published_files_have() -> None:
+    """Llama-3.1-8B-Instruct Q4_K_M as published has 4,920,734,272 bytes: 7.8 MB beside its tensors."""
+    model = measured_models()["Llama-3.1-8B"]
+    beside = 4_920_734_272 - gguf_weights(model, "Q4_K_M").file_bytes
+    assert gguf_header_bytes(model) == pytest.approx(beside, rel=0.4)

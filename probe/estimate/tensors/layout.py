@@ -26,6 +26,9 @@ class ModelLayout(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     prediction: tuple[Parts, ...]
     tied: bool  # no output.weight: the input table is the head as well
 
+    def __hash__(self) -> int:
+        return id(self)  # newer msgspec hashes the fields of frozen structs even with eq=False
+
 
 def model_layout(spec: ModelSpec) -> ModelLayout:
     """The tensors of a GGUF of this model, layer by layer; cached by shapes.
