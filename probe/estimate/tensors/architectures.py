@@ -25,6 +25,7 @@ from probe.estimate.tensors.state_space import (
     rwkv_7,
     short_convolution,
 )
+from probe.estimate.tensors.uneven import deci_layer, minimax_m3_layer, step_layer
 
 
 class Architecture(NamedTuple):
@@ -181,6 +182,7 @@ def _nothing(d: Dimensions, v: LayerVariant) -> Parts:
 
 ARCHITECTURES: Final[Mapping[str, Architecture]] = {
     "llama": Architecture(_LLAMA),
+    "llama-embed": Architecture(_LLAMA),
     "mistral3": Architecture(_LLAMA),
     "granite": Architecture(_LLAMA),
     "granitemoe": Architecture(_LLAMA),
@@ -293,6 +295,9 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = {
         prediction=prediction_block(_BAILING2, head_norm=False, more=("layer_output_norm",)),
     ),
     "minimax-m2": Architecture(decoder(_QK_WIDE, network(moe=_SIGMOID)), tied=False),
+    "minimax-m3": Architecture(minimax_m3_layer, tied=False),
+    "step35": Architecture(step_layer, tied=False, prediction=prediction_block(step_layer, moe=False)),
+    "deci": Architecture(deci_layer),
     "minimax-01": Architecture(
         decoder(by_kind({LayerKind.LINEAR: whole(lightning_attention)}, grouped_query))
     ),
