@@ -6,6 +6,7 @@ import msgspec
 
 from probe.catalog.cpus import CpuSpec, match_cpu
 from probe.catalog.enrich_devices import Filled, fill, fill_gpu, gpu_row_of, read_bandwidth
+from probe.catalog.limits import limits
 from probe.catalog.memory_prior import channel_bytes_per_s, memory_bandwidth, memory_prior
 from probe.catalog.npus import match_npu
 from probe.machine import Accelerator, AcceleratorKind, Machine, Memory, Range, Source
@@ -77,9 +78,11 @@ def _one_module(memory: Memory) -> Memory:
 
 
 def _unknown_cpu_bandwidth(memory: Memory) -> Range | None:
-    """One to two channels where only type and speed of the modules are known."""
-    if memory.speed_mt_per_s is None:
+    """One to two channels where only the modules' speed is known; the widest band where nothing is."""
+    if memory.total_bytes is None:
         return None
+    if memory.speed_mt_per_s is None:
+        return limits().unknown_memory.bandwidth()
     one = channel_bytes_per_s(memory.speed_mt_per_s)
     most = min(2, len(memory.modules)) if memory.modules else 2
     return Range(low=one, value=one * (1 + most) / 2, high=one * most, basis="prior")

@@ -130,6 +130,21 @@ class AmdUnifiedLimit(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class UnknownMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """RAM bandwidth where neither processor nor modules are known: wide, and said to be so."""
+
+    low_bytes_per_s: int
+    value_bytes_per_s: int
+    high_bytes_per_s: int
+    source: str
+
+    def bandwidth(self) -> Range:
+        """The band, basis `prior`."""
+        return Range(
+            low=self.low_bytes_per_s, value=self.value_bytes_per_s, high=self.high_bytes_per_s, basis="prior"
+        )
+
+
 class CatalogLimits(msgspec.Struct, frozen=True, kw_only=True):
     """When our own data is too old to be trusted without a warning."""
 
@@ -149,6 +164,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     gpu: GpuLimits
     apple_wired_limit: AppleWiredLimit
     amd_unified_limit: AmdUnifiedLimit
+    unknown_memory: UnknownMemory
     catalog: CatalogLimits
 
 

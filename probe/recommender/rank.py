@@ -15,7 +15,8 @@ from probe.recommender.survey import Surveyed
 
 PER_PURPOSE = 5
 DEFAULT_PURPOSES = ("general", "korean", "coding")
-_VERDICT_WEIGHT = {Verdict.COMFORTABLE: 0.0, Verdict.USABLE: -6.0, Verdict.SLOW: -25.0}
+# Steps in points of quality. Slow models come after every usable one, whatever their quality.
+_VERDICT_WEIGHT = {Verdict.COMFORTABLE: 0.0, Verdict.USABLE: -6.0, Verdict.SLOW: -1000.0}
 
 
 class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
