@@ -174,6 +174,7 @@ _MIMO2: Final = decoder(_mimo_2, network(moe=_SIGMOID))
 _HYBRID: Final = by_kind({LayerKind.MAMBA: whole(mamba_2)}, grouped_query)
 _LFM2: Final = decoder(by_kind({LayerKind.CONV: whole(short_convolution)}, _QK), network(moe=_SIGMOID))
 _ONLY_MIXER: Final = ("attn_norm",)
+_OWN_TABLES: Final = ("nextn.embed_tokens", "nextn.shared_head_head")
 
 
 def _nothing(d: Dimensions, v: LayerVariant) -> Parts:
@@ -223,10 +224,10 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = {
     "chatglm": Architecture(
         decoder(partial(grouped_query, fused=True, qkv_bias=True), network(form="fused"))
     ),
-    "glm4moe": Architecture(_GLM4_MOE, prediction=prediction_block(_GLM4_MOE, own_tables=True)),
-    "deepseek2": Architecture(_DEEPSEEK2, prediction=prediction_block(_DEEPSEEK2, own_tables=True)),
+    "glm4moe": Architecture(_GLM4_MOE, prediction=prediction_block(_GLM4_MOE, tables=_OWN_TABLES)),
+    "deepseek2": Architecture(_DEEPSEEK2, prediction=prediction_block(_DEEPSEEK2, tables=_OWN_TABLES)),
     "mistral4": Architecture(decoder(whole(latent))),
-    "deepseek32": Architecture(_SPARSE, prediction=prediction_block(_SPARSE, own_tables=True)),
+    "deepseek32": Architecture(_SPARSE, prediction=prediction_block(_SPARSE, tables=_OWN_TABLES)),
     "glm-dsa": Architecture(_SPARSE, prediction=prediction_block(_SPARSE)),
     "deepseek4": Architecture(_deepseek_4, tied=False, tables=_deepseek_4_tables),
     "minicpm3": Architecture(decoder(whole(partial(latent, absorbed=False)))),
@@ -296,7 +297,11 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = {
     ),
     "minimax-m2": Architecture(decoder(_QK_WIDE, network(moe=_SIGMOID)), tied=False),
     "minimax-m3": Architecture(minimax_m3_layer, tied=False),
-    "step35": Architecture(step_layer, tied=False, prediction=prediction_block(step_layer, moe=False)),
+    "step35": Architecture(
+        step_layer,
+        tied=False,
+        prediction=prediction_block(step_layer, moe=False, kind=LayerKind.SLIDING, tables=_OWN_TABLES[1:]),
+    ),
     "deci": Architecture(deci_layer),
     "minimax-01": Architecture(
         decoder(by_kind({LayerKind.LINEAR: whole(lightning_attention)}, grouped_query))

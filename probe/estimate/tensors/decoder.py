@@ -68,7 +68,7 @@ def prediction_block(
     *,
     moe: bool = True,
     kind: LayerKind = LayerKind.FULL,
-    own_tables: bool = False,
+    tables: tuple[str, ...] = (),
     head_norm: bool = True,
     more: tuple[str, ...] = (),
 ) -> Builder:
@@ -76,7 +76,7 @@ def prediction_block(
 
     Args:
         moe: its feed-forward network is a mixture of experts if the model has any.
-        own_tables: it brings its own input table and head (checkpoints of DeepSeek and GLM repeat them).
+        tables: input tables and heads of its own; checkpoints of DeepSeek and GLM repeat the model's.
         more: further norms.
 
     Source: llama.cpp b11434, NEXTN tensors in src/models/{glm4-moe,deepseek32,qwen35moe}.cpp.
@@ -93,9 +93,8 @@ def prediction_block(
             *norm("nextn.enorm", d.hidden_size),
             *norm("nextn.hnorm", d.hidden_size),
         ]
-        if own_tables:
-            for name in ("nextn.embed_tokens", "nextn.shared_head_head"):
-                parts.append(weight(name, d.hidden_size, d.vocab_size, role=Role.OTHER))
+        for name in tables:
+            parts.append(weight(name, d.hidden_size, d.vocab_size, role=Role.OTHER))
         for name in (*(("nextn.shared_head_norm",) if head_norm else ()), *more):
             parts += norm(name, d.hidden_size)
         return tuple(parts)
