@@ -132,6 +132,7 @@ def parse_memory(part: str) -> TypedMemory | None:
     Raises:
         InputError: it is memory, but malformed or impossible.
     """
+    part = part.replace("기가바이트", "GB").replace("기가", "GB").replace("테라", "TB")
     sizes = list(_SIZE.finditer(part))
     kinds = list(_TYPE.finditer(part))
     rest = _FILLER.sub(" ", _SPEED.sub(" ", _CHANNELS.sub(" ", _TYPE.sub(" ", _SIZE.sub(" ", part)))))
