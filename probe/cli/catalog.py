@@ -14,13 +14,22 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="cli.argument.name")]
 app = typer.Typer(
     cls=LazyGroup,
     name="catalog",
-    help="cli.command.catalog",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings=HELP_NAMES,
 )
+
+
+@app.callback(help="cli.command.catalog")
+def catalog(ctx: typer.Context, *, lang: options.Lang = None) -> int:
+    """Without one of its commands: the help."""
+    if ctx.invoked_subcommand is None:
+        from probe.cli.console import print_text
+
+        print_text(f"{ctx.get_help()}\n")
+    return EXIT_DONE
 
 
 @app.command(

@@ -88,7 +88,7 @@ def print_answer(answer: Answer, wanted: Wanted, session: Session) -> None:
     else:
         targets = [wanted.file] if wanted.file is not None else []
     if targets:
-        contents = [(path, _bytes(answer, _format_of_target(path, wanted), session)) for path in targets]
+        contents = [(path, _file_bytes(answer, _format_of_target(path, wanted), session)) for path in targets]
         write_together(contents)
         if not wanted.quiet:
             for path in targets:
@@ -112,13 +112,19 @@ def _print(answer: Answer, format_name: str, session: Session) -> None:
         return
     data = _bytes(answer, format_name, session)
     if console.is_terminal(sys.stdout):
-        console.print_text(data.decode("utf-8-sig"))
+        console.print_text(data.decode("utf-8"))
     else:
         console.print_bytes(data)
 
 
+def _file_bytes(answer: Answer, format_name: str, session: Session) -> bytes:
+    """As printed; a CSV file begins with the mark that makes spreadsheets read Korean as UTF-8."""
+    mark = b"\xef\xbb\xbf" if format_name == "csv" else b""
+    return mark + _bytes(answer, format_name, session)
+
+
 def _bytes(answer: Answer, format_name: str, session: Session) -> bytes:
-    """The answer as the bytes of a file."""
+    """The answer in one format, UTF-8."""
     if format_name == "json":
         from probe.render.json import render_json
 
@@ -126,8 +132,7 @@ def _bytes(answer: Answer, format_name: str, session: Session) -> bytes:
     if format_name == "csv":
         if answer.csv is None:
             raise InputError("cli.output.no_csv")
-        # The mark makes spreadsheets read Korean as UTF-8.
-        return b"\xef\xbb\xbf" + answer.csv().encode("utf-8")
+        return answer.csv().encode("utf-8")
     page = answer.page()
     if format_name == "markdown":
         from probe.render.markdown import render_markdown

@@ -81,7 +81,7 @@ def _written(value: Any) -> str:
         return ", ".join(_written(inner) for inner in value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value)
+    return f"{value:,.15g}" if isinstance(value, float) else str(value)
 
 
 def check_page(check: CatalogCheckDocument, lang: str) -> Page:

@@ -134,6 +134,10 @@ def _kind_text(device: Accelerator, lang: str) -> str:
 
 
 def _other_text(count: int, device: Accelerator, lang: str) -> str:
+    """A device that no engine computes on here, with what serves LLMs on it where that is known."""
+    note = device.software_note
+    if note and has(note, lang):
+        return t(note, lang, name=count_of(count, device.name))
     traits = joined((_kind_text(device, lang), state_text(device, lang)), ", ")
     name = count_of(count, device.name)
     return f"{name}: {traits}" if traits else name

@@ -171,12 +171,18 @@ def _engine_items(engines: Sequence[EngineDocument], lang: str) -> Items:
     return Items(
         items=tuple(
             Item(
-                text=f"{engine.engine}: {t(f'page.engine.{engine.verdict}', lang)}",
-                tone=tones.get(engine.verdict, Tone.FAINT),
-                lines=engine.reasons,
+                text=_engine_text(engine, lang),
+                tone=tones.get(engine.verdict, Tone.PLAIN),
             )
             for engine in engines
         )
+    )
+
+
+def _engine_text(engine: EngineDocument, lang: str) -> str:
+    verdict = t(f"page.engine.{engine.verdict}", lang)
+    return t(
+        "page.engine.entry", lang, engine=engine.engine, verdict=verdict, reasons=" ".join(engine.reasons)
     )
 
 

@@ -349,6 +349,15 @@ def office_pc_machine() -> Machine:
                 state=AcceleratorState.USABLE,
                 memory_shared=True,
             ),
+            Accelerator(
+                index=1,
+                kind=AcceleratorKind.NPU,
+                vendor="intel",
+                name="Intel(R) AI Boost",
+                state=AcceleratorState.USABLE,
+                memory_shared=True,
+                software_note="npus.intel_npu",
+            ),
         ),
         disks=(Disk(path="C:\\", free_bytes=120 * GB, total_bytes=512 * GB, kind="ssd"),),
         attempts=(

@@ -1,0 +1,125 @@
+"""`probe scan` on whatever machine runs the tests, and where answers are written."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import run_probe
+
+SPEC = ("scan", "--as", "RTX 4090; 64GB DDR5-5600 x2")
+
+
+def test_scan_reads_this_machine(tmp_path: Path) -> None:
+    outcome = run_probe("scan", "--json", folder=tmp_path)
+    machine = json.loads(outcome.stdout)
+    assert (outcome.code, machine["kind"], machine["host"]["origin"]) == (0, "machine", "live")
+    assert machine["memory"]["total_bytes"] > 2**28
+    assert machine["cpu"]["logical_cores"] == os.cpu_count()
+
+
+def test_the_host_name_can_be_kept_out_or_replaced(tmp_path: Path) -> None:
+    import platform
+
+    hidden = json.loads(run_probe("scan", "--json", "--no-host-name", folder=tmp_path).stdout)
+    assert hidden["host"]["name"].startswith("pc-")
+    assert platform.node() not in json.dumps(hidden) or len(platform.node()) < 4
+    named = json.loads(run_probe("scan", "--json", "--alias", "우리 서버", folder=tmp_path).stdout)
+    assert named["host"]["name"] == "우리 서버"
+
+
+def test_a_file_gets_the_format_of_its_suffix_and_stdout_stays_empty(tmp_path: Path) -> None:
+    for name, beginning in (("pc.md", b"# "), ("pc.json", b"{"), ("pc.txt", b"Hardware of")):
+        outcome = run_probe(*SPEC, "--output", name, folder=tmp_path)
+        assert (outcome.code, outcome.stdout) == (0, b"")
+        assert outcome.talk == f"Written: {name}\n"
+        assert (tmp_path / name).read_bytes().startswith(beginning)
+
+
+def test_json_goes_to_stdout_beside_a_file(tmp_path: Path) -> None:
+    outcome = run_probe(*SPEC, "--output", "pc.md", "--json", "-q", folder=tmp_path)
+    assert json.loads(outcome.stdout)["kind"] == "machine"
+    assert outcome.talk == ""
+    assert (tmp_path / "pc.md").exists()
+
+
+def test_a_folder_gets_one_file_for_each_reader(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    outcome = run_probe(*SPEC, "--alias", "../../Kim's PC: 3층", "--output", "shared", folder=tmp_path)
+    assert outcome.code == 0
+    assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == [
+        "Kim-s-PC--3층.json",
+        "Kim-s-PC--3층.md",
+    ]
+
+
+def test_an_older_file_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "pc.json"
+    target.write_text("old" * 100_000, encoding="utf-8")
+    assert run_probe(*SPEC, "--output", "pc.json", folder=tmp_path).code == 0
+    assert json.loads(target.read_bytes())["kind"] == "machine"
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".state"] == ["pc.json"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permission bits of POSIX")
+def test_a_report_is_readable_for_the_group_it_is_written_for(tmp_path: Path) -> None:
+    run_probe(*SPEC, "--output", "pc.json", folder=tmp_path)
+    assert stat.S_IMODE((tmp_path / "pc.json").stat().st_mode) == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    outcome = run_probe(*SPEC, "--output", "locked/pc.json", folder=tmp_path)
+    assert outcome.code == 2
+    assert list(locked.iterdir()) == []
+
+
+def test_page_on_a_narrow_terminal(tmp_path: Path) -> None:
+    page = run_probe(*SPEC, folder=tmp_path, COLUMNS="60").text
+    assert max(len(line) for line in page.splitlines()) <= 60
+
+
+def test_markdown_for_a_pipe_is_utf8_whatever_the_console(tmp_path: Path) -> None:
+    outcome = run_probe(*SPEC, "--lang", "ko", "--format", "markdown", folder=tmp_path, encoding="cp949")
+    assert "메모리" in outcome.stdout.decode("utf-8")
+
+
+def test_a_recording_can_be_scanned_again(tmp_path: Path) -> None:
+    outcome = run_probe("scan", "--record", "recording", "--json", folder=tmp_path)
+    assert outcome.code == 0
+    assert json.loads(outcome.stdout)["kind"] == "machine"
+    assert any((tmp_path / "recording").iterdir())
+
+
+def test_scan_has_no_csv_and_says_so(tmp_path: Path) -> None:
+    outcome = run_probe(*SPEC, "--format", "csv", folder=tmp_path)
+    assert (outcome.code, outcome.stdout) == (2, b"")
+    assert outcome.talk.startswith("This command has no CSV form.")
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    from tests.cli.program import ROOT
+
+    command = f'"{sys.executable}" -m probe catalog list | head -1'
+    process = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (process.returncode, process.stderr) == (0, b"")
