@@ -203,7 +203,8 @@ class _Reader:
             head_size=width, dtype=self._dtype, fp8_cache=self._fp8, latent=True, sparse=sparse
         )
         backend = attention_backend(use, self._capability)
-        size = _SPARSE_FP8_BYTES if sparse and self._fp8 else width * self._element
+        packed = sparse and (self._fp8 or backend == "FLASHINFER_MLA_SPARSE_SM120")
+        size = _SPARSE_FP8_BYTES if packed else width * self._element
         main = CachedLayer("mla", token_bytes=size, backend=backend)
         if not sparse or _skips_index(d, index):
             return (main,)

@@ -139,12 +139,12 @@ def _latent_backend(use: AttentionUse, capability: Capability) -> str:
 
 
 def _sparse_backend(use: AttentionUse, capability: Capability) -> str | None:
-    """MLA with an indexer: kernels exist for 9.x and 10.x; 12.x takes fp8 caches only."""
+    """MLA with an indexer: kernels exist for 9.x, 10.x and 12.x; 12.x stores FP8 whatever is asked."""
     if capability[0] == 9:
         return "FLASHMLA_SPARSE" if use.fp8_cache else "FLASH_ATTN_MLA_SPARSE"
     if capability[0] == 10:
         return "FLASHINFER_MLA_SPARSE" if use.fp8_cache else "FLASHMLA_SPARSE"
-    if capability[0] == 12 and use.fp8_cache:
+    if capability[0] == 12:
         return "FLASHINFER_MLA_SPARSE_SM120"
     return None
 

@@ -8,21 +8,13 @@ from typing import Final
 import msgspec
 
 from probe.catalog.model_spec import Dimensions, LayerKind, ModelSpec
+from probe.engines.vllm_formats import is_below, lowest_capability, written
 from probe.engines.vllm_layers import ModelCache, implemented
 from probe.engines.vllm_platform import Capability, refuses_fp8_cache
 from probe.engines.vllm_states import is_mamba2
 from probe.errors import FactValue
 from probe.model_files.hf_quantization import stored_quantization
 
-# lowest compute capability by quantization method: get_min_capability of
-# model_executor/layers/quantization/* (10 x major + minor)
-MINIMUM_CAPABILITY: Final = {
-    "awq": 75, "auto_awq": 75, "awq_marlin": 75, "gptq": 60, "auto_gptq": 60, "gptq_marlin": 60,
-    "compressed-tensors": 70, "fp8": 75, "deepseek_v4_fp8": 75, "fbgemm_fp8": 80, "modelopt": 80,
-    "modelopt_fp4": 75, "modelopt_mxfp8": 80, "mxfp4": 80, "gpt_oss_mxfp4": 80, "moe_wna16": 70,
-    "experts_int8": 80, "fp_quant": 100, "quark": 70, "inc": 60, "auto-round": 60, "torchao": 75,
-    "humming": 75,
-}  # fmt: skip
 _STATEFUL: Final = (LayerKind.MAMBA, LayerKind.LINEAR, LayerKind.PARALLEL, LayerKind.CONV)
 
 
@@ -74,25 +66,23 @@ def refused_by_backend(cache: ModelCache, *, capability: Capability) -> Rejectio
         if layer.kind == "state":
             continue
         if layer.backend is None:  # platforms/cuda.py#L484
-            return Rejection(kind="no_backend", values={"capability": _written(capability)})
+            return Rejection(kind="no_backend", values={"capability": written(capability)})
         if cache.fp8 and refuses_fp8_cache(layer.backend, capability):
             return Rejection(
-                kind="fp8_unsupported", values={"backend": layer.backend, "capability": _written(capability)}
+                kind="fp8_unsupported", values={"backend": layer.backend, "capability": written(capability)}
             )
     return None
 
 
 def _refused_quantization(spec: ModelSpec, capability: Capability) -> Rejection | None:
     """The method's gate against this GPU (config/vllm.py, get_quant_config)."""
-    method = stored_quantization(spec.hf_config).method if spec.hf_config else None
-    if method is None and spec.hf_config is None and spec.native_quantization == "mxfp4":
-        method = "mxfp4"
-    least = MINIMUM_CAPABILITY.get(method or "")
-    if least is None or capability[0] * 10 + capability[1] >= least:
+    method = stored_quantization(spec.hf_config).method if spec.hf_config else spec.native_quantization
+    least = lowest_capability(method) if method is not None else None
+    if not is_below(capability, least):
         return None
     return Rejection(
         kind="quant_unsupported",
-        values={"method": method, "least": f"{least // 10}.{least % 10}", "capability": _written(capability)},
+        values={"method": method, "least": least, "capability": written(capability)},
     )
 
 
@@ -121,7 +111,3 @@ def _refused_split(d: Dimensions, tp: int) -> Rejection | None:
         if heads and (heads % tp if heads >= tp else tp % heads):
             return Rejection(kind="kv_heads", values={"kv_heads": heads, "tp": tp})
     return None
-
-
-def _written(capability: Capability) -> str:
-    return f"{capability[0]}.{capability[1]}"
