@@ -68,7 +68,7 @@ def test_almost_all_counted_machines_are_classified() -> None:
         ("Intel(R) Core(TM) i5 CPU       U 470  @ 1.33GHz", "Westmere"),
         ("Intel(R) Core(TM)2 Quad  CPU   Q9100  @ 2.26GHz", "Merom / Penryn"),
         ("Intel(R) Core(TM)2 Extreme CPU Q6850  @ 3.00GHz", "Conroe / Wolfdale / Kentsfield / Yorkfield"),
-        ("Intel(R) Celeron(R) N5095A @ 2.00GHz", "Jasper Lake"),
+        ("Intel(R) Celeron(R) N4505 @ 2.10GHz", "Jasper Lake"),
         ("Intel(R) Celeron(R) J4025 CPU @ 2.10GHz", "Gemini Lake"),
         ("Intel(R) Pentium(R) CPU N4200E @ 1.10GHz", "Apollo Lake"),
         ("Intel(R) Celeron(R) CPU N3010 @ 1.04GHz", "Braswell"),
