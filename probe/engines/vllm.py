@@ -13,7 +13,14 @@ from probe.engines.cause import Cause
 from probe.engines.request import Request
 from probe.engines.vllm_budget import Budget, VllmGpu, budget_of
 from probe.engines.vllm_formats import format_refusal, written
-from probe.engines.vllm_plan import KvPlan, PlanRequest, is_multimodal, longest_length, plan
+from probe.engines.vllm_plan import (
+    KvPlan,
+    PlanRequest,
+    is_multimodal,
+    longest_length,
+    plan,
+    with_available,
+)
 from probe.engines.vllm_platform import GpuClass
 from probe.engines.vllm_split import Parallel, parallels, split_causes, stage_layers, weights_of_stages
 from probe.estimate.breakdown import DeviceMemory, MemoryBreakdown
@@ -99,7 +106,7 @@ def serve_on(
     gpu = min(gpus, key=lambda one: one.total_bytes)
     trained = spec.max_context
     length = min(request.context, trained) if trained else request.context
-    made = plan(spec, _plan_request(request, gpu, parallel, length=length, available=None))
+    made = plan(spec, _plan_request(request, gpu, parallel, length=length))
     stages = weights_of_stages(weights, parallel, with_vision=is_multimodal(spec))
     factor = 2 if made.dtype == "float32" and weights.quantization in _PLAIN else 1
     budgets = tuple(
@@ -109,7 +116,7 @@ def serve_on(
     shares = _stage_shares(weights, parallel)
     tightest = min(range(len(budgets)), key=lambda index: budgets[index].kv_bytes.value / shares[index])
     available = int(budgets[tightest].kv_bytes.value / shares[tightest])
-    made = plan(spec, _plan_request(request, gpu, parallel, length=length, available=max(available, 0)))
+    made = with_available(made, max(available, 0))
     memory = _memory(made, budgets, shares, gpus, tp=parallel.tp, conversations=request.parallel)
     fits = _fits(made, request, available)
     if format_refusal(weights.quantization, gpu.capability) is not None:
@@ -128,15 +135,12 @@ def serve_on(
     )
 
 
-def _plan_request(
-    request: Request, gpu: VllmGpu, parallel: Parallel, *, length: int, available: int | None
-) -> PlanRequest:
+def _plan_request(request: Request, gpu: VllmGpu, parallel: Parallel, *, length: int) -> PlanRequest:
     return PlanRequest(
         max_model_len=length,
         gpu=GpuClass(capability=gpu.capability, memory_bytes=gpu.total_bytes, name=gpu.name),
         tp=parallel.tp,
         kv_dtype=kv_dtype_of(request),
-        available_bytes=available,
     )
 
 

@@ -5,17 +5,18 @@ with its real model classes. Rules and their sources stand in the vllm_* modules
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from probe.catalog.model_spec import ModelSpec
+from probe.catalog.model_spec import Dimensions, ModelSpec
 from probe.engines.vllm_groups import Group, Layout, layout_of
 from probe.engines.vllm_layers import ModelCache, architecture_of, is_modeled, model_cache, text_type
-from probe.engines.vllm_platform import GpuClass, resolve_dtype, sees_image_prefix
+from probe.engines.vllm_platform import Capability, GpuClass, resolve_dtype, sees_image_prefix
 from probe.engines.vllm_rejections import Rejection, refused_by_backend, refused_by_config
 from probe.model_files.hf_quantization import stored_quantization
 
+_REMEMBERED: Final = 4_096  # layouts
 _BATCHES_IN_FLIGHT: Final = 2  # async scheduling, on by default (config/vllm.py max_in_flight_tokens)
 _GEMMA4_VIDEO_TOKENS: Final = 32 * (70 + 2 + 6)  # models/gemma4_mm.py#L267: one 32-frame video in a batch
 FP8_CACHES: Final = ("fp8", "fp8_e4m3")
@@ -119,13 +120,76 @@ def plan(spec: ModelSpec, request: PlanRequest) -> KvPlan:
     dtype = resolve_dtype(spec.native_dtype, spec.model_type, capability)
     fp8 = _fp8_cache(spec, request)
     prefix = _image_prefix(spec)
-    cache = model_cache(
-        spec, d, tp=request.tp, dtype=dtype, fp8=fp8, capability=capability, image_prefix=prefix
+    prefix_caching = text_type(spec) not in ATTENTION_FREE and request.prefix_caching is not False
+    cache_mode = "align" if prefix_caching else "none"
+    cache, layout = _laid_out(
+        spec,
+        d,
+        _Geometry(request.tp, dtype, fp8, capability, prefix, cache_mode),
     )
     refused = refused_by_backend(cache, capability=capability)
     if refused is not None:
         return KvPlan(request=request, fits=False, rejection=refused, dtype=dtype)
-    return _planned(spec, request, cache, dtype, image_prefix=prefix)
+    stateful = any(layer.kind == "state" for layer in cache.layers)
+    made = KvPlan(
+        request=request,
+        fits=True,
+        dtype=dtype,
+        layout=layout,
+        batched_tokens=_batched_tokens(spec, request, image_prefix=prefix),
+        prefix_caching=prefix_caching,
+        cache_mode=cache_mode if stateful else None,
+        backends=tuple(backend for backend in cache.backends() if backend),
+    )
+    return made if request.available_bytes is None else with_available(made, request.available_bytes)
+
+
+def with_available(made: KvPlan, available_bytes: int) -> KvPlan:
+    """The same plan for another amount of KV memory per GPU: does one request fit, and the longest one."""
+    request = msgspec.structs.replace(made.request, available_bytes=available_bytes)
+    if made.rejection is not None or made.layout is None or not made.layout.groups:
+        return msgspec.structs.replace(made, request=request)
+    usable = available_bytes - made.layout.block_bytes
+    if usable > 0 and (made.need_bytes_one_request or 0) <= usable:
+        return msgspec.structs.replace(made, request=request, fits=True, estimated_max_len=None)
+    estimate = longest_length(made, available_bytes, request.max_model_len) if usable > 0 else 0
+    return msgspec.structs.replace(made, request=request, fits=False, estimated_max_len=estimate or None)
+
+
+class _Geometry(NamedTuple):
+    """All that decides a model's layout besides the model."""
+
+    tp: int
+    dtype: str
+    fp8: bool
+    capability: Capability
+    image_prefix: bool
+    cache_mode: str
+
+
+_layouts: dict[tuple[int, _Geometry], tuple[ModelSpec, ModelCache, Layout]] = {}
+
+
+def _laid_out(spec: ModelSpec, d: Dimensions, geometry: _Geometry) -> tuple[ModelCache, Layout]:
+    """Layers and layout, remembered as long as the spec lives: pages ask for one model hundreds of times."""
+    key = (id(spec), geometry)
+    known = _layouts.get(key)
+    if known is not None and known[0] is spec:
+        return known[1], known[2]
+    if len(_layouts) > _REMEMBERED:
+        _layouts.clear()
+    cache = model_cache(
+        spec,
+        d,
+        tp=geometry.tp,
+        dtype=geometry.dtype,
+        fp8=geometry.fp8,
+        capability=geometry.capability,
+        image_prefix=geometry.image_prefix,
+    )
+    layout = layout_of(cache, cache_mode=geometry.cache_mode)
+    _layouts[key] = (spec, cache, layout)
+    return cache, layout
 
 
 def need_bytes(plan_made: KvPlan, length: int) -> int:
@@ -184,32 +248,6 @@ def _batched_tokens(spec: ModelSpec, request: PlanRequest, *, image_prefix: bool
     if image_prefix and (spec.model_type or "").startswith("gemma4"):
         tokens = max(tokens, _GEMMA4_VIDEO_TOKENS)
     return min(tokens, request.gpu.sequences * request.max_model_len)
-
-
-def _planned(
-    spec: ModelSpec, request: PlanRequest, cache: ModelCache, dtype: str, *, image_prefix: bool
-) -> KvPlan:
-    prefix_caching = text_type(spec) not in ATTENTION_FREE and request.prefix_caching is not False
-    stateful = any(layer.kind == "state" for layer in cache.layers)
-    cache_mode = "align" if prefix_caching else "none"
-    made = KvPlan(
-        request=request,
-        fits=True,
-        dtype=dtype,
-        layout=layout_of(cache, cache_mode=cache_mode),
-        batched_tokens=_batched_tokens(spec, request, image_prefix=image_prefix),
-        prefix_caching=prefix_caching,
-        cache_mode=cache_mode if stateful else None,
-        backends=tuple(backend for backend in cache.backends() if backend),
-    )
-    available = request.available_bytes
-    if available is None or made.layout is None or not made.layout.groups:
-        return made
-    usable = available - made.layout.block_bytes
-    if usable > 0 and (made.need_bytes_one_request or 0) <= usable:
-        return made
-    estimate = longest_length(made, available, request.max_model_len) if usable > 0 else 0
-    return msgspec.structs.replace(made, fits=False, estimated_max_len=estimate or None)
 
 
 def written_groups(made: KvPlan) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from probe.catalog.model_spec import Dimensions, LayerKind, ModelSpec
+from probe.catalog.model_spec import Dimensions, ModelSpec
 from probe.engines.vllm_formats import is_below, lowest_capability, written
 from probe.engines.vllm_layers import ModelCache, implemented
 from probe.engines.vllm_platform import Capability, refuses_fp8_cache
@@ -15,7 +15,7 @@ from probe.engines.vllm_states import is_mamba2
 from probe.errors import FactValue
 from probe.model_files.hf_quantization import stored_quantization
 
-_STATEFUL: Final = (LayerKind.MAMBA, LayerKind.LINEAR, LayerKind.PARALLEL, LayerKind.CONV)
+_STATEFUL: Final = frozenset("MLPC")  # letters of LayerKind that keep a state
 
 
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ def refused_by_config(
     """
     name = spec.hf_architecture or spec.model_type
     own_class = implemented(spec)
-    stateful = any(d.kind_of(index) in _STATEFUL for index in range(d.num_hidden_layers))
+    stateful = bool(_STATEFUL & set(d.layer_pattern or ""))
     if own_class is None and not stateful:
         return Rejection(kind="unsupported_architecture", values={"architecture": name})
     if longest is not None and max_model_len > longest:  # config/model.py#L2639
@@ -88,9 +88,7 @@ def _refused_quantization(spec: ModelSpec, capability: Capability) -> Rejection 
 
 def _refused_split(d: Dimensions, tp: int) -> Rejection | None:
     """Splits that a model class asserts: Mamba-2 groups and heads, then key and value heads."""
-    mamba = any(
-        d.kind_of(index) in {LayerKind.MAMBA, LayerKind.PARALLEL} for index in range(d.num_hidden_layers)
-    )
+    mamba = bool({"M", "P"} & set(d.layer_pattern or ""))
     if mamba and is_mamba2(
         d
     ):  # model_executor/layers/mamba/mamba_mixer2.py: tp divides heads, and groups or 1

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from probe.catalog.model_spec import Dimensions, LayerKind
+from probe.catalog.model_spec import Dimensions
 from probe.engines.cause import Cause
 from probe.engines.vllm_states import is_mamba2
 from probe.estimate.weight_bytes import WeightBytes
@@ -90,8 +90,7 @@ def split_causes(d: Dimensions, quantization: str, tp: int) -> tuple[Cause, ...]
 
 
 def _has_mamba(d: Dimensions) -> bool:
-    kinds = {d.kind_of(index) for index in range(d.num_hidden_layers)}
-    return bool(kinds & {LayerKind.MAMBA, LayerKind.PARALLEL})
+    return bool({"M", "P"} & set(d.layer_pattern or ""))
 
 
 def parallels(d: Dimensions, quantization: str, gpus: int) -> Iterator[Parallel]:
