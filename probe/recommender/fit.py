@@ -119,7 +119,7 @@ class Estimator:
                 unknown = unknown or tried
             else:
                 failed.append(tried)
-        if unknown is not None:
+        if unknown is not None and not (failed and self.pools.cpu.capacity_bytes is None):
             return unknown, ()
         return self._least_short(failed), ()
 
