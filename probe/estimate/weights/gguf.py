@@ -24,7 +24,8 @@ from probe.estimate.weights.table import weights_from_table
 # Tensors outside the layers that llama.cpp keeps with the first layer; the others go with the
 # head: LLM_TENSOR_INFOS, src/llama-arch.cpp#L749 at b11434.
 _WITH_FIRST_LAYER: Final = ("rope_f", "per_layer_model_proj", "per_layer_proj_norm")
-_BYTES_PER_TOKEN: Final = 45
+_BYTES_PER_TOKEN: Final = 45  # text, type and merge: SmolLM2 has 36, Llama 3.1 61
+_BYTES_PER_UNMERGED_TOKEN: Final = 25  # text, type and score: Gemma 3
 _OTHER_METADATA_BYTES: Final = 8_192  # chat template and the like
 _PLAIN: Final = frozenset({"F32", "F16", "BF16"})
 
@@ -78,8 +79,7 @@ def computed_weights(spec: ModelSpec, quantization: str, *, imatrix: bool | None
 def gguf_header_bytes(spec: ModelSpec) -> int:
     """What a GGUF's header adds to its tensors, estimated: tensor names exactly, the tokenizer by its size.
 
-    A token with its text, type, score and merge takes 40 to 60 bytes in the files of
-    Llama 3, Qwen 3 and Gemma 3: 0.1 % of an 8B model, and never loaded with the weights.
+    It is 0.1 % of an 8B model, 2 % of the smallest ones, and never loaded with the weights.
 
     Raises:
         NotModeledError: not an architecture of llama.cpp that we know, or shapes unknown.
@@ -89,7 +89,8 @@ def gguf_header_bytes(spec: ModelSpec) -> int:
     for position, parts in _positions(layout):
         prefix = f"blk.{position.layer}."
         names += sum(_info_bytes(prefix + part.name, part.shape) for part in parts)
-    return names + _BYTES_PER_TOKEN * layout.dimensions.vocab_size + _OTHER_METADATA_BYTES
+    each = _BYTES_PER_UNMERGED_TOKEN if layout.architecture.startswith("gemma") else _BYTES_PER_TOKEN
+    return names + each * layout.dimensions.vocab_size + _OTHER_METADATA_BYTES
 
 
 def _info_bytes(name: str, shape: tuple[int, ...]) -> int:
@@ -112,6 +113,38 @@ def gguf_types(spec: ModelSpec, quantization: str, *, imatrix: bool | None = Non
         for part, kind in zip(parts, types, strict=True):
             found[f"blk.{position.layer}.{part.name}"] = kind
     return found
+
+
+def gguf_tensor_bytes(spec: ModelSpec, quantization: str) -> tuple[tuple[str, int], ...]:
+    """Bytes of each kind of tensor: by the name after `blk.N.`, or the whole name outside the layers.
+
+    Of tensors that differ from layer to layer the first layer's that has them, which no
+    recipe stores in fewer bits than a later one's.
+
+    Raises:
+        NotModeledError, UnknownNameError: as `gguf_weights`.
+    """
+    recipe = find_recipe(quantization)
+    return _tensor_bytes_by_name(model_layout(spec), recipe.name, recipe.imatrix_expected)
+
+
+@lru_cache(maxsize=1024)
+def _tensor_bytes_by_name(
+    layout: ModelLayout, quantization: str, imatrix: bool
+) -> tuple[tuple[str, int], ...]:
+    recipe = find_recipe(quantization)
+    facts, plain = _facts(layout, imatrix=imatrix), _plain(recipe)
+    found = {
+        part.name: tensor_bytes(outside_type(part, layout, recipe, facts, plain), part.shape)
+        for part in layout.outside
+    }
+    for position, parts in {
+        id(parts): (position, parts) for position, parts in _positions(layout)[::-1]
+    }.values():
+        types = layer_types(parts, recipe, facts, position, plain=plain)
+        for part, kind in zip(parts, types, strict=True):
+            found[part.name] = max(found.get(part.name, 0), tensor_bytes(kind, part.shape))
+    return tuple(found.items())
 
 
 def _plain(recipe: Recipe) -> str:
