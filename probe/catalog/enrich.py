@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from probe.catalog.cpus import CpuSpec, match_cpu
+from probe.catalog.cpu_rows import CpuSpec, match_cpu
 from probe.catalog.enrich_devices import Filled, fill, fill_gpu, gpu_row_of, read_bandwidth
 from probe.catalog.limits import limits
 from probe.catalog.memory_prior import channel_bytes_per_s, memory_bandwidth, memory_prior

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from probe.catalog.gpus import GpuSpec, match_apple_gpu, match_gpu
+from probe.catalog.gpu_match import match_apple_gpu, match_gpu
+from probe.catalog.gpu_rows import GpuSpec
 from probe.catalog.limits import limits
 from probe.machine import Accelerator, AcceleratorKind, Machine, PcieLink, Range, Source
 from probe.machine.ranges import exact

@@ -5,25 +5,20 @@ stay unknown; a name the catalog cannot resolve is refused with suggestions.
 """
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
-from probe.catalog.cpus import CpuSpec, TypedCpu, find_cpu_model
+from probe.catalog.cpu_rows import CpuSpec
+from probe.catalog.cpu_search import TypedCpu, find_cpu_model
 from probe.catalog.enrich import enrich
 from probe.catalog.enrich_devices import fill_gpu
-from probe.catalog.gpus import GpuBoard, GpuSpec, find_board, gpus_of
+from probe.catalog.gpu_rows import GpuSpec, gpus_of
+from probe.catalog.gpu_search import GpuBoard
 from probe.catalog.links import c2c_bytes_per_s
-from probe.catalog.spec_parts import (
-    MAX_DEVICES,
-    MAX_SOCKETS,
-    TypedMemory,
-    parse_memory,
-    parse_system,
-    split_count,
-    split_parts,
-)
-from probe.errors import InputError, UnknownNameError
+from probe.catalog.spec_parts import split_parts
+from probe.catalog.spec_words import SpecWords, TypedGpus, read_words
+from probe.errors import InputError
 from probe.machine import (
     Accelerator,
     AcceleratorKind,
@@ -43,140 +38,11 @@ from probe.machine import (
 from probe.machine.ranges import exact
 from probe.units import GIB
 
-_MAC: Final = re.compile(
-    r"^(macbook pro|macbook air|macbook|mac studio|mac mini|mac pro|imac|"
-    r"맥북 ?프로|맥북 ?에어|맥북|맥 ?스튜디오|맥 ?미니|아이맥)"
-    r"(?: with| \d{2}(?:-inch|\"|인치))?\s+",
-    re.IGNORECASE,
-)
-_APPLE_CHIP: Final = re.compile(r"^(apple )?M[1-9]\b", re.IGNORECASE)
 _STRIX_HALO: Final = "Ryzen AI Max 300 (Strix Halo)"
 _GRACE_CORES: Final = 72
 MAX_SPEC_LENGTH: Final = 500
 # The number in these driver names is the CPU's memory, not the GPU's.
 _GRACE_MEMORY: Final = {"NVIDIA GH200 480GB": 480 * GIB, "NVIDIA GH200 120GB": 120 * GIB}
-
-
-class _Gpus(NamedTuple):
-    part: str
-    number: int
-    board: GpuBoard
-
-
-class _Cpus(NamedTuple):
-    part: str
-    sockets: int
-    model: TypedCpu
-
-
-class _Words(NamedTuple):
-    """What the parts turned out to be."""
-
-    gpus: list[_Gpus]
-    cpu: _Cpus | None
-    memory: tuple[str, TypedMemory] | None
-    system: tuple[str, OperatingSystem] | None
-
-
-def _once(first: str | None, second: str) -> None:
-    if first is not None:
-        raise InputError("input.spec_twice", first=first, second=second)
-
-
-def _is_apple(name: str) -> bool:
-    return bool(_MAC.match(name) or _APPLE_CHIP.match(name))
-
-
-def _board(name: str, *, suggest: bool) -> GpuBoard:
-    if _is_apple(name):
-        return find_board(_MAC.sub("", name), ("apple",), suggest=suggest)
-    return find_board(name, suggest=suggest)
-
-
-def _named(part: str) -> _Gpus | _Cpus:
-    """The GPU or processor of one part: whichever the catalog knows by that name."""
-    number, name = split_count(part)
-    found: _Gpus | _Cpus
-    try:
-        found = _Gpus(part, number, _board(name, suggest=False))
-    except UnknownNameError as unknown:
-        if unknown.suggestions or _is_apple(name):
-            raise _not_found(part, name, unknown) from None
-        try:
-            found = _Cpus(part, number, find_cpu_model(name))
-        except UnknownNameError:
-            raise _not_found(part, name, unknown) from None
-    _check_count(found)
-    return found
-
-
-def _not_found(part: str, name: str, unknown: UnknownNameError) -> UnknownNameError:
-    """The refusal of a part: of a GPU name with several boards as it is, else with the nearest names."""
-    if not unknown.key.startswith("input.gpu_un"):
-        return unknown
-    try:
-        _board(name, suggest=True)
-    except UnknownNameError as nearest:
-        near = nearest.suggestions
-        key = "input.spec_part_unknown" if near else "input.spec_part_unrecognized"
-        return UnknownNameError(key, name, near, part=part)
-    return unknown
-
-
-def _check_count(found: _Gpus | _Cpus) -> None:
-    if isinstance(found, _Cpus):
-        most = min(found.model.spec.sockets_max, MAX_SOCKETS)
-        if not 1 <= found.sockets <= most:
-            raise InputError("input.spec_sockets_impossible", part=found.part, limit=most)
-        return
-    shared = found.board.spec.memory_shared
-    most = 1 if shared else MAX_DEVICES
-    if not 1 <= found.number <= most:
-        raise InputError("input.spec_count_impossible", part=found.part, count=found.number, limit=most)
-
-
-def _read(text: str) -> _Words:
-    words = _Words([], None, None, None)
-    for part in split_parts(text):
-        system = parse_system(part)
-        memory = None if system else parse_memory(part)
-        if system is not None:
-            _once(words.system[0] if words.system else None, part)
-            words = words._replace(system=(part, system))
-        elif memory is not None:
-            _once(words.memory[0] if words.memory else None, part)
-            words = words._replace(memory=(part, memory))
-        else:
-            found = _named(part)
-            if isinstance(found, _Cpus):
-                _once(words.cpu.part if words.cpu else None, part)
-                words = words._replace(cpu=found)
-            else:
-                words.gpus.append(found)
-    _check_together(words)
-    return words
-
-
-def _check_together(words: _Words) -> None:
-    """Whole systems stand alone; populated channels must exist on the named processor."""
-    whole = next((gpu for gpu in words.gpus if gpu.board.spec.memory_shared and gpu.board.memory_bytes), None)
-    if whole is not None:
-        others = [gpu.part for gpu in words.gpus if gpu is not whole]
-        others += [words.cpu.part] if words.cpu else []
-        others += [words.memory[0]] if words.memory else []
-        if (
-            words.system
-            and whole.board.spec.vendor == "apple"
-            and words.system[1].family is not OsFamily.MACOS
-        ):
-            others.append(words.system[0])
-        if others:
-            raise InputError("input.spec_unified_alone", name=whole.part, other=others[0])
-    if words.memory and words.cpu and words.memory[1].channels and words.cpu.model.spec.channels:
-        spec = words.cpu.model.spec
-        most = (spec.channels or 1) * words.cpu.sockets
-        if words.memory[1].channels > most:
-            raise InputError("input.spec_channels_impossible", part=words.memory[0], limit=most)
 
 
 def _accelerator(index: int, board: GpuBoard, ram_bytes: int | None) -> tuple[Accelerator, dict[str, Source]]:
@@ -204,7 +70,7 @@ def _is_grace(row: GpuSpec) -> bool:
     return row.name.startswith(("NVIDIA GH200", "NVIDIA GB200", "NVIDIA GB300"))
 
 
-def _cpu(words: _Words) -> Cpu:
+def _cpu(words: SpecWords) -> Cpu:
     if words.cpu is not None:
         model = words.cpu.model
         spec, cores, sockets = model.spec, model.cores, words.cpu.sockets
@@ -254,7 +120,7 @@ def _printed_brand(model: TypedCpu) -> str:
     return plain if not maker or maker.lower() in plain.lower() else f"{maker} {plain}"
 
 
-def _system(words: _Words) -> OperatingSystem:
+def _system(words: SpecWords) -> OperatingSystem:
     if words.system is not None:
         return words.system[1]
     for gpu in words.gpus:
@@ -266,7 +132,7 @@ def _system(words: _Words) -> OperatingSystem:
     return OperatingSystem()
 
 
-def _memory(words: _Words) -> Memory:
+def _memory(words: SpecWords) -> Memory:
     if words.memory is not None:
         typed = words.memory[1]
         return Memory(
@@ -287,7 +153,7 @@ def _memory(words: _Words) -> Memory:
     return Memory()
 
 
-def _strix_halo_gpu(words: _Words) -> GpuBoard | None:
+def _strix_halo_gpu(words: SpecWords) -> GpuBoard | None:
     """The GPU inside a Ryzen AI Max: part of the processor, named with it.
 
     Raises:
@@ -303,7 +169,7 @@ def _strix_halo_gpu(words: _Words) -> GpuBoard | None:
     return GpuBoard(next(row for row in gpus_of("amd") if row.name == wanted), None)
 
 
-def _links(gpus: list[_Gpus]) -> tuple[Link, ...]:
+def _links(gpus: list[TypedGpus]) -> tuple[Link, ...]:
     links: list[Link] = []
     index = 0
     for gpu in gpus:
@@ -329,7 +195,7 @@ def _links(gpus: list[_Gpus]) -> tuple[Link, ...]:
     return tuple(links)
 
 
-def _grace_bandwidth(words: _Words, memory: Memory) -> Memory:
+def _grace_bandwidth(words: SpecWords, memory: Memory) -> Memory:
     """Grace's soldered LPDDR5X fills all its channels: up to 512 GB/s a processor."""
     grace = next((gpu for gpu in words.gpus if _is_grace(gpu.board.spec)), None)
     if grace is None or words.cpu is not None or memory.total_bytes is None or memory.channels is not None:
@@ -357,7 +223,7 @@ def from_spec(text: str) -> Machine:
     """
     if len(text) > MAX_SPEC_LENGTH:
         raise InputError("input.spec_too_long", limit=MAX_SPEC_LENGTH)
-    words = _read(text)
+    words = read_words(text)
     integrated = _strix_halo_gpu(words)
     memory = _grace_bandwidth(words, _memory(words))
     boards = [gpu.board for gpu in words.gpus for _ in range(gpu.number)]
