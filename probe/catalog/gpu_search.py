@@ -228,11 +228,14 @@ def _boards(typed: _Words, named: list[tuple[_Words, GpuSpec, bool]]) -> list[Gp
     return _distinct(_without_laptops(fitting, typed))
 
 
-def find_board(text: str, vendors: tuple[str, ...] = GPU_VENDORS, *, suggest: bool = True) -> GpuBoard:
+def find_board(
+    text: str, vendors: tuple[str, ...] = GPU_VENDORS, *, suggest: bool = True, need_memory: bool = True
+) -> GpuBoard:
     """The board a person names, with its memory where the name alone leaves the size open.
 
     Args:
         suggest: look for the nearest names of an unknown one, which takes milliseconds.
+        need_memory: refuse a board that is sold in several sizes when none is named.
 
     Raises:
         UnknownNameError: no such GPU; nearest names are suggested.
@@ -262,9 +265,11 @@ def find_board(text: str, vendors: tuple[str, ...] = GPU_VENDORS, *, suggest: bo
     row = boards[0]
     if len(row.memory_options_bytes) <= 1:
         return GpuBoard(row, row.memory_bytes)
-    if len(typed.sizes) != 1:
+    if len(typed.sizes) == 1:
+        return GpuBoard(row, round(next(iter(typed.sizes)) * GIB))
+    if need_memory:
         raise _size_needed(boards)
-    return GpuBoard(row, round(next(iter(typed.sizes)) * GIB))
+    return GpuBoard(row, None)
 
 
 def _family_name(row: GpuSpec) -> str:
@@ -282,7 +287,9 @@ def _size_needed(boards: list[GpuSpec]) -> InputError:
 def find_gpu(text: str) -> GpuSpec:
     """The row a person names: `RTX 4090`, `rtx4070ti super`, `Tesla P100 12GB`, `RTX 3070 노트북`.
 
+    Sizes of one board that differ in nothing else (GTX 960 with 2 or 4 GB) need not be named.
+
     Raises:
         UnknownNameError, AmbiguousNameError, InputError: as find_board.
     """
-    return find_board(text).spec
+    return find_board(text, need_memory=False).spec

@@ -78,7 +78,7 @@ def memory_prior(spec: CpuSpec, memory: Memory, *, laptop: bool | None, sockets:
     Soldered memory (LPDDR) always fills its channels.
 
     Args:
-        memory: its type, configured speed and channels narrow the range where known.
+        memory: its type, configured speed, modules and channels narrow the range where known.
 
     Source: SMBIOS dumps of linuxhw/DMI counted in catalogs/devices/memory_population.csv;
         ceilings from catalogs/devices/cpus.csv.
@@ -103,6 +103,10 @@ def memory_prior(spec: CpuSpec, memory: Memory, *, laptop: bool | None, sockets:
     if memory.channels is not None:
         low_channels = middle = high_channels = float(memory.channels)
         one = channel_bytes_per_s(1)
+    elif len(memory.modules) > 1 and not soldered:
+        # Modules are counted, their channels are not: boards fill channels first, locators do not prove it.
+        low_channels, high_channels = 1.0, float(min(len(memory.modules), full))
+        middle, share = high_channels, None
     elif soldered or full == 1:
         low_channels = middle = high_channels = float(full)
         share = None

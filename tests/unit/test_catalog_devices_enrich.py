@@ -145,6 +145,22 @@ def test_single_module_is_one_channel() -> None:
     assert machine.memory.single_module_share is None
 
 
+def test_two_modules_on_unknown_channels_stay_a_range() -> None:
+    """Two DIMMs usually fill both channels; locators that say nothing do not prove it."""
+    module = MemoryModule(size_bytes=8 * GIB, type="DDR4", configured_mt_per_s=2666)
+    machine = enrich(
+        Machine(
+            cpu=Cpu(brand="Intel(R) Core(TM) i5-8500 CPU @ 3.00GHz"),
+            memory=Memory(total_bytes=16 * GIB, type="DDR4", speed_mt_per_s=2666, modules=(module, module)),
+        )
+    )
+    bandwidth = machine.memory.bandwidth_bytes_per_s
+    assert bandwidth is not None
+    assert bandwidth.low == pytest.approx(21.328 * GB)
+    assert bandwidth.value == bandwidth.high == pytest.approx(42.656 * GB)
+    assert machine.memory.single_module_share is None
+
+
 def test_unread_modules_give_a_range_and_the_share_of_single_ones() -> None:
     machine = enrich(
         Machine(

@@ -303,6 +303,12 @@ def test_memory_that_is_not_sold_or_not_named_is_refused(typed: str) -> None:
     assert refused.value.key in ("input.spec_memory_size_mismatch", "input.spec_memory_size_needed")
 
 
+def test_size_is_needed_for_a_machine_but_not_for_the_row() -> None:
+    """GTX 960 boards of 2 and 4 GB have one bandwidth: the row is clear, the memory is not."""
+    assert find_gpu("GTX 960").bandwidth_bytes_per_s == 112 * GB
+    assert find_board("GTX 960 4GB").memory_bytes == 4 * GIB
+
+
 def test_every_row_is_found_by_its_own_name() -> None:
     """Or its name is refused because another board has it too, or its size must be said."""
     for row in all_gpus():
