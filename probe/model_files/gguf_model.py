@@ -7,6 +7,7 @@ error: the file's own tensors still say what it weighs.
 """
 
 from collections.abc import Mapping
+from math import prod
 from typing import Final
 
 from probe.catalog.model_spec import Dimensions, ModelSpec, StoredTensor
@@ -60,6 +61,7 @@ def model_from_metadata(
         params_total=None if total is None else total + (ahead or 0),
         params_text=total,
         params_mtp=ahead if blocks else None,
+        params_active=None if total is None else total - _idle(tensors or (), dimensions),
         dimensions=dimensions,
         max_context=context,
         file_quantization=file_quantization,
@@ -76,15 +78,25 @@ def _counts(tensors: tuple[StoredTensor, ...], d: Dimensions | None) -> tuple[in
     for tensor in tensors:
         if tensor.name.startswith(("rope_freqs", "rope_factors")):
             continue
-        count = 1
-        for size in tensor.shape:
-            count *= size
+        count = prod(tensor.shape)
         layer = _layer_of(tensor.name)
         if d is not None and layer is not None and layer >= d.num_hidden_layers:
             ahead += count
         else:
             text += count
     return text, ahead
+
+
+def _idle(tensors: tuple[StoredTensor, ...], d: Dimensions | None) -> int:
+    """Weights of the routed experts that one token leaves alone."""
+    if d is None or not d.num_experts or not d.experts_per_token:
+        return 0
+    routed = 0
+    for tensor in tensors:
+        layer = _layer_of(tensor.name)
+        if "_exps." in tensor.name and layer is not None and layer < d.num_hidden_layers:
+            routed += prod(tensor.shape)
+    return routed - routed * min(d.experts_per_token, d.num_experts) // d.num_experts
 
 
 def _layer_of(name: str) -> int | None:

@@ -150,9 +150,13 @@ def parse_config(text: bytes, name: str) -> dict[str, Any]:
 
 
 def gguf_spec(header: GgufHeader, *, name: str) -> ModelSpec:
-    """The model of a GGUF header."""
+    """The model of a GGUF header; the length of the skipped vocabulary stands in for it."""
+    metadata: dict[str, object] = dict(header.metadata)
+    tokens = header.array_lengths.get("tokenizer.ggml.tokens")
+    if tokens:
+        metadata.setdefault(f"{metadata.get('general.architecture')}.vocab_size", tokens)
     return model_from_metadata(
-        {**header.metadata},
+        metadata,
         name=name,
         tensors=header.tensors,
         file_bytes=header.file_bytes,

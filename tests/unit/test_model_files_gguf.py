@@ -131,6 +131,23 @@ def test_a_gguf_becomes_a_model_with_exact_weights(tmp_path: Path) -> None:
     assert weights.output_bytes == 1_024
 
 
+def test_the_length_of_a_skipped_vocabulary_is_kept(tmp_path: Path) -> None:
+    """Real files name no vocab_size; without it nothing could be said of the logits buffer."""
+    path = write(tmp_path / "x.gguf", LLAMA | {"tokenizer.ggml.tokens": ["a"] * 100}, TENSORS)
+    metadata = open_model(str(path)).gguf_metadata
+    assert metadata is not None
+    assert metadata["llama.vocab_size"] == 100
+
+
+def test_experts_that_a_token_leaves_alone_are_not_active(tmp_path: Path) -> None:
+    metadata = LLAMA | {"llama.expert_count": 8, "llama.expert_used_count": 2}
+    dense = [row for row in TENSORS if not row[0].startswith("blk.0.ffn_")]
+    experts = ("blk.0.ffn_up_exps.weight", (256, 512, 8), F16, 256 * 512 * 8 * 2)
+    model = open_model(str(write(tmp_path / "moe.gguf", metadata, [*dense, experts])))
+    assert model.params_text is not None
+    assert model.params_active == model.params_text - 256 * 512 * 6
+
+
 def test_an_unknown_architecture_has_exact_weights_and_nothing_guessed(tmp_path: Path) -> None:
     metadata = {key.replace("llama.", "martian."): entry for key, entry in LLAMA.items()}
     path = write(tmp_path / "m.gguf", metadata | {"general.architecture": "martian"}, TENSORS)
