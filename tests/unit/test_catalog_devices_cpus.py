@@ -292,3 +292,16 @@ def test_forms_have_a_prior_of_their_own() -> None:
     assert laptop is not None
     assert desktop is not None
     assert laptop.share_one_module > desktop.share_one_module
+
+
+def test_every_family_says_generation_memory_and_instruction_sets() -> None:
+    """Two exceptions: a console chip with GDDR6 as RAM, and processors older than any build of today."""
+    for row in all_cpus():
+        assert row.generation, row.name
+        if row.name != "AMD 4700S / 4800S kit":
+            assert row.memory_type, row.name
+            assert row.memory_mt_per_s, row.name
+            assert row.channels, row.name
+        if row.name != "Athlon XP and older":
+            assert row.isa, row.name
+        assert row.source
