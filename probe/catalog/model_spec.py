@@ -157,6 +157,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     minimum_engine_versions: dict[str, str] = {}
     confidence: str | None = None  # exact, derived, partial
     # only for files a user pointed at
+    path: str | None = None  # as the user wrote it: what a command to start the engine names
     file_quantization: str | None = None
     stored_tensors: tuple[StoredTensor, ...] | None = None
     file_bytes: int | None = None

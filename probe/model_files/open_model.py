@@ -45,8 +45,7 @@ def open_model(text: str, *, online: bool = False) -> ModelSpec:
     """The model that a path or `hf:org/name` names, with the very tensors of its files.
 
     Only headers are read. A bare config.json gives shapes without tensors. Of a GGUF
-    of an architecture we do not know the tensors are exact and the shapes as far as
-    its metadata says.
+    of an architecture we do not know the tensors are exact and the shapes unknown.
 
     Args:
         online: whether `hf:` may ask the network.
@@ -65,11 +64,13 @@ def open_model(text: str, *, online: bool = False) -> ModelSpec:
     try:
         is_folder, is_there = path.is_dir(), path.exists()
     except (OSError, ValueError) as error:
-        raise InputError("model_files.not_found", path=text[:200]) from error
-    if is_folder:
-        return _open_folder(path)
+        raise InputError("model_files.not_found", path=ascii(text[:200])) from error
     if not is_there:
         raise InputError("model_files.not_found", path=text)
+    return msgspec.structs.replace(_open_folder(path) if is_folder else _open_file(path), path=text)
+
+
+def _open_file(path: Path) -> ModelSpec:
     if path.name == INDEX_NAME:
         return _open_folder(path.parent)
     if path.suffix.lower() == ".json":

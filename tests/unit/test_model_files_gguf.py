@@ -117,7 +117,9 @@ def test_a_file_of_a_hundred_gigabytes_is_only_its_header(tmp_path: Path) -> Non
 
 
 def test_a_gguf_becomes_a_model_with_exact_weights(tmp_path: Path) -> None:
-    model = open_model(str(write(tmp_path / "little-Q4_K_M.gguf", LLAMA, TENSORS)))
+    path = write(tmp_path / "little-Q4_K_M.gguf", LLAMA, TENSORS)
+    model = open_model(str(path))
+    assert model.path == str(path)
     assert (model.name, model.architecture, model.file_quantization) == ("Little", "llama", "Q4_K_M")
     assert model.max_context == 4096
     assert model.dimensions is not None
