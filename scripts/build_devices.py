@@ -16,18 +16,18 @@ import msgspec
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from probe.catalog.cpu_rows import (  # noqa: E402  the path is set above
+from probe.catalog.cpu_rows import (
     CpuForm,
     CpuSpec,
     MemoryOption,
     MemoryPopulation,
     plain_brand,
 )
-from probe.catalog.gpu_rows import GPU_VENDORS, GpuForm, GpuSpec  # noqa: E402  the path is set above
-from probe.catalog.links import Road, RoadKind  # noqa: E402
-from probe.catalog.npus import DisplayAdapter, NpuSpec  # noqa: E402
-from probe.machine.accelerator import AcceleratorKind, ComputeRates  # noqa: E402
-from probe.units import GB, GIB, MIB  # noqa: E402
+from probe.catalog.gpu_rows import GPU_VENDORS, GpuForm, GpuSpec
+from probe.catalog.links import Road, RoadKind
+from probe.catalog.npus import DisplayAdapter, NpuSpec
+from probe.machine.accelerator import AcceleratorKind, ComputeRates
+from probe.units import GB, GIB, MIB
 
 DEVICES = ROOT / "catalogs" / "devices"
 Row = dict[str, str]
