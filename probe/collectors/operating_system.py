@@ -28,9 +28,7 @@ def collect(host: Host) -> Facts:
     facts = host.platform()
     family = _FAMILIES.get(facts.system)
     yield Found(
-        Identity(
-            name=facts.host_name, origin=host.origin, python=facts.python, python_bits=facts.python_bits
-        ),
+        Identity(name=facts.host_name, python=facts.python, python_bits=facts.python_bits),
         "interpreter",
     )
     yield Found(

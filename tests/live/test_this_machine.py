@@ -1,0 +1,127 @@
+"""The very machine the tests run on, compared with the system's own tools."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from probe.collectors.local_host import LocalHost
+from probe.collectors.run import scan_machine
+from probe.machine import AttemptResult, HostOrigin, Machine, OsFamily
+
+pytestmark = pytest.mark.live
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def machine() -> Machine:
+    return scan_machine(LocalHost())
+
+
+def test_system(machine: Machine) -> None:
+    family = {"linux": OsFamily.LINUX, "win32": OsFamily.WINDOWS, "darwin": OsFamily.MACOS}[sys.platform]
+    assert (machine.host.os.family, machine.host.origin) == (family, HostOrigin.LIVE)
+    assert machine.host.python == ".".join(map(str, sys.version_info[:3]))
+    assert machine.host.os.kernel
+
+
+def test_processor(machine: Machine) -> None:
+    assert machine.cpu.brand
+    assert machine.cpu.logical_cores == psutil.cpu_count(logical=True)
+    assert 1 <= (machine.cpu.usable_cores or 0) <= (machine.cpu.logical_cores or 0)
+    if hasattr(os, "sched_getaffinity"):
+        assert (machine.cpu.usable_cores or 0) <= len(os.sched_getaffinity(0))
+
+
+def test_memory(machine: Machine) -> None:
+    total = psutil.virtual_memory().total
+    assert machine.memory.total_bytes == pytest.approx(total, rel=0.001)
+    assert 0 < (machine.memory.available_bytes or 0) <= total
+
+
+def test_disks(machine: Machine) -> None:
+    home = next(disk for disk in machine.disks if disk.purpose == "home")
+    assert home.total_bytes == pytest.approx(shutil.disk_usage(home.path).total, rel=0.01)
+
+
+def test_every_source_was_asked_quickly(machine: Machine) -> None:
+    results = {attempt.source: attempt for attempt in machine.attempts}
+    assert "nvml" in results
+    assert all(attempt.result is not AttemptResult.TIMEOUT for attempt in machine.attempts)
+    assert not [attempt for attempt in machine.attempts if attempt.code == "collector_failed"]
+    assert all(attempt.ms >= 0 for attempt in machine.attempts)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs affinity masks")
+def test_affinity_bounds_the_cores() -> None:
+    """`taskset -c 0` leaves one core, and so does the scan."""
+    program = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "from probe.collectors.local_host import LocalHost; from probe.collectors.run import scan_machine;"
+        "print(scan_machine(LocalHost()).cpu.usable_cores)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == "1"
+
+
+def test_cpu_time_of_the_scan_itself() -> None:
+    """The scan must stay a small part of a run: far below the second that a library asking CPUID takes."""
+    before = time.process_time()
+    scan_machine(LocalHost())
+    assert time.process_time() - before < 0.5
+
+
+def test_heavy_modules_are_not_loaded_without_need() -> None:
+    """Where the system's own tables answer, nothing heavier is imported."""
+    program = (
+        "import sys; from probe.collectors.local_host import LocalHost;"
+        "from probe.collectors.run import scan_machine; m = scan_machine(LocalHost());"
+        "found = {'psutil', 'cpuinfo', 'subprocess', 'json', 'socket', 'rich'} & set(sys.modules);"
+        "absent = any(a.source == 'nvml' and a.result.value == 'absent' for a in m.attempts);"
+        "print(sorted(found | ({'pynvml'} & set(sys.modules) if absent else set())))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    if sys.platform.startswith("linux"):
+        assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="needs NVIDIA's own tool")
+def test_cards_equal_nvidia_smi(machine: Machine) -> None:
+    query = "name,memory.total,driver_version,pci.bus_id,compute_cap,power.limit"
+    done = subprocess.run(
+        ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip("nvidia-smi does not answer here")
+    rows = [[part.strip() for part in line.split(",")] for line in done.stdout.splitlines()]
+    cards = [card for card in machine.accelerators if card.vendor == "nvidia"]
+    assert [card.name for card in cards] == [row[0] for row in rows]
+    for card, row in zip(cards, rows, strict=True):
+        if row[1].isdigit():
+            assert (card.memory_total_bytes or 0) // 1024**2 == int(row[1])
+        assert card.driver_version == row[2]
+        assert card.pci_address is None or row[3].lower().endswith(card.pci_address)
+        assert card.compute_capability == row[4]
