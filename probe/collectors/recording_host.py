@@ -94,7 +94,8 @@ class RecordingHost:
         """See Host.read_bytes."""
         self._note(self._files, path, "text", _HUNG)
         raw = self._inner.read_bytes(path, limit_bytes)
-        self._note(self._files, path, "text", _written(raw))
+        shown = raw if isinstance(raw, Failure) else _without_serials(path, raw)
+        self._note(self._files, path, "text", _written(shown))
         return raw
 
     def list_directory(self, path: str) -> tuple[str, ...] | Failure:

@@ -20,6 +20,7 @@ from probe.collectors import (
     operating_system,
     pci,
     power,
+    smbios_memory,
     storage,
 )
 from probe.collectors.answers import UnrecordedRequestError
@@ -39,6 +40,7 @@ COLLECTORS: Final[tuple[tuple[str, Collector], ...]] = (
     ("processor", cpu.collect),
     ("cgroup limits", container.collect_limits),
     ("memory", memory.collect),
+    ("memory modules", smbios_memory.collect),
     ("NUMA nodes", memory.collect_numa),
     *storage.collectors(),
     ("power", power.collect),
