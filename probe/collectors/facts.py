@@ -40,6 +40,7 @@ class PciDevice(msgspec.Struct, frozen=True, kw_only=True):
     driver: str | None = None  # kernel driver bound to it
     numa_node: int | None = None
     boot_display: bool | None = None
+    in_processor: bool = False  # shares its place on the bus with the processor's own parts
     max_link_generation: int | None = None
     max_link_width: int | None = None
 

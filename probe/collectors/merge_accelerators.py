@@ -9,7 +9,7 @@ from probe.collectors.cuda_mask import visible_devices
 from probe.collectors.facts import CudaIdentity, CudaProof, Found, NvidiaFiles, PciDevice, VisibleDevices
 from probe.collectors.nvidia_state import NVML, bus_code, explained, nvml_failure
 from probe.collectors.nvml_device import is_integrated
-from probe.collectors.pci import NOT_GPUS
+from probe.collectors.pci import BUS, NOT_GPUS
 from probe.collectors.state_codes import STATES
 from probe.machine.accelerator import Accelerator, AcceleratorKind, AcceleratorState, PcieLink
 from probe.machine.attempt import Attempt, AttemptResult, Source
@@ -21,7 +21,7 @@ _VENDORS: Final = {"10de": "nvidia", "1002": "amd", "8086": "intel"}
 _DISPLAY: Final = "03"
 # Kernel drivers under which a card computes; what a vendor's own collector says counts more.
 _COMPUTING: Final = frozenset({"amdgpu", "i915", "xe"})
-_BUS: Final = "pci"
+_FROM_BUS: Final = "pci"
 
 
 class Devices(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +70,10 @@ def merge_accelerators(
             card.set_state("wsl_access_blocked")
     mask_attempts = _apply_mask(cards, parts)
     has_card = any(card.row.vendor == "nvidia" for card in cards)
+    # In WSL and in many containers the bus shows no card even where there is one.
+    bus_known = not system.wsl and any(
+        attempt.source == BUS and attempt.result is AttemptResult.OK for attempt in attempts
+    )
     for position, card in enumerate(cards):
         version = nvidia.driver_version if card.row.vendor == "nvidia" else card.row.driver_version
         card.change(index=position, driver_version=version)
@@ -84,7 +88,10 @@ def merge_accelerators(
             library_version=files.library_version,
         ),
         attempts=(
-            *(explained(attempt, files, failure, has_card=has_card) for attempt in attempts),
+            *(
+                explained(attempt, files, failure, has_card=has_card, bus_known=bus_known)
+                for attempt in attempts
+            ),
             *mask_attempts,
         ),
         provenance=provenance,
@@ -166,13 +173,14 @@ def _add_bus(
         if known is not None:
             _fill(known, _row(device))
         elif _is_gpu(device):
-            new.append(_Card(_row(device), _BUS))
-    refused = [card for card in cards if card.source == NVML and card.row.pci_address is None]
+            new.append(_Card(_row(device), _FROM_BUS))
+    nameless = [card for card in cards if card.source == NVML and card.row.pci_address is None]
     own = [card for card in new if card.row.vendor == "nvidia"]
-    if refused and len(refused) == len(own):
+    if nameless and len(nameless) == len(own):
         # Devices that NVML counts but does not let us ask: the ones on the bus that it did not name.
-        for card, on_bus in zip(refused, own, strict=True):
-            card.change(name=files.models.get(on_bus.row.pci_address or "", on_bus.row.name))
+        for card, on_bus in zip(nameless, own, strict=True):
+            if card.row.state is not AcceleratorState.USABLE:
+                card.change(name=files.models.get(on_bus.row.pci_address or "", on_bus.row.name))
             _fill(card, on_bus.row)
             new.remove(on_bus)
     drivers = {device.address: device for device in bus}
@@ -195,12 +203,12 @@ def _is_gpu(device: PciDevice) -> bool:
 
 
 def _row(device: PciDevice) -> Accelerator:
-    """A card by the bus alone. Intel's own graphics sit at 00:02.0; AMD's cannot be told apart here."""
+    """A card by the bus alone."""
     vendor = _VENDORS.get(device.vendor, "other")
     link = None
     if device.max_link_generation or device.max_link_width:
         link = PcieLink(max_generation=device.max_link_generation, max_width=device.max_link_width)
-    own = vendor == "intel" and device.address.endswith("00:02.0")
+    own = device.in_processor
     titles = {"nvidia": "NVIDIA", "amd": "AMD", "intel": "Intel"}
     return Accelerator(
         index=0,

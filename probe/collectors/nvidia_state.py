@@ -44,7 +44,9 @@ def bus_code(device: PciDevice, files: NvidiaFiles, failure: str | None, system:
     return failure
 
 
-def explained(attempt: Attempt, files: NvidiaFiles, failure: str | None, *, has_card: bool) -> Attempt:
+def explained(
+    attempt: Attempt, files: NvidiaFiles, failure: str | None, *, has_card: bool, bus_known: bool
+) -> Attempt:
     """NVML's attempt with what the files add: both versions of a mismatch, or that there is no card."""
     if attempt.source != NVML:
         return attempt
@@ -60,6 +62,6 @@ def explained(attempt: Attempt, files: NvidiaFiles, failure: str | None, *, has_
     if not has_card:
         if code == "library_not_found":
             code = None  # no card and no driver: nothing is wrong
-        elif code in ("module_not_loaded", "driver_unknown_error", "nvml_error"):
+        elif bus_known and code in ("module_not_loaded", "driver_unknown_error", "nvml_error"):
             code = "driver_without_card"
     return msgspec.structs.replace(attempt, detail=detail, code=code)

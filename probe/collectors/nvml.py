@@ -24,6 +24,8 @@ _MOST_DEVICES = 64
 
 def collect(host: Host) -> Facts:
     """Driver versions, every device that has an index, and the links between them."""
+    if host.platform().system == "macos":
+        return  # no driver exists there
     session, attempt = ask(host, SOURCE, host.nvml)
     if isinstance(session, Failure):
         yield attempt

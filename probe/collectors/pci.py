@@ -1,13 +1,16 @@
 """Cards on the PCI bus, driver or not. Needs no lspci and no privilege."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
+
+import msgspec
 
 from probe.collectors.answers import Failure
 from probe.collectors.facts import Facts, Found, PciDevice, ask, int_or_none
 from probe.collectors.host import Host
 
-_BUS: Final = "/sys/bus/pci/devices"
+BUS: Final = "/sys/bus/pci/devices"
 # Display, processing accelerator, co-processor: base classes of the PCI Code and ID Assignment.
 _CLASSES: Final = ("0x03", "0x12", "0x0b40")
 # Pictures for a server's remote console or a virtual machine's window: nothing computes on them.
@@ -33,20 +36,23 @@ def collect(host: Host) -> Facts:
     """Every display device and accelerator on the bus; the link's limits are asked last of each."""
     if host.platform().system != "linux":
         return
-    names, attempt = ask(host, _BUS, lambda: host.list_directory(_BUS))
+    names, attempt = ask(host, BUS, lambda: host.list_directory(BUS))
     yield attempt
     if isinstance(names, Failure):
         return
     for address in names:
-        folder = f"{_BUS}/{address}"
+        # Slots hold few display devices, so only the class is read of the other hundreds.
+        folder = f"{BUS}/{address}"
         class_text = host.read_text(f"{folder}/class")
         if isinstance(class_text, Failure) or not class_text.startswith(_CLASSES):
             continue
         device = _read_device(host, folder, normal_address(address), class_text.strip()[2:])
         if device is None:
             continue
-        yield Found(device, _BUS)
-        yield Found(_with_link(host, folder, device), _BUS)
+        if device.vendor in ("1002", "8086"):
+            device = msgspec.structs.replace(device, in_processor=_in_processor(host, device, names))
+        yield Found(device, BUS)
+        yield Found(_with_link(host, folder, device), BUS)
 
 
 def normal_address(text: str) -> str:
@@ -83,9 +89,20 @@ def _read_device(host: Host, folder: str, address: str, class_code: str) -> PciD
     )
 
 
-def _with_link(host: Host, folder: str, device: PciDevice) -> PciDevice:
-    import msgspec
+def _in_processor(host: Host, device: PciDevice, names: Sequence[str]) -> bool:
+    """Whether a GPU is part of the processor.
 
+    Intel's sits at 00:02.0. AMD's shares its slot with the processor's own crypto, USB
+    and audio functions (vendor 1022); a card's slot holds functions of vendor 1002 alone.
+    """
+    if device.vendor == "8086":
+        return device.address.endswith(":00:02.0")
+    slot = device.address.rpartition(".")[0]
+    others = [name for name in names if normal_address(name).startswith(slot + ".")]
+    return any(_hex(host, f"{BUS}/{name}/vendor") == "1022" for name in others)
+
+
+def _with_link(host: Host, folder: str, device: PciDevice) -> PciDevice:
     speed = host.read_text(f"{folder}/max_link_speed")
     width = int_or_none(host.read_text(f"{folder}/max_link_width"))
     return msgspec.structs.replace(

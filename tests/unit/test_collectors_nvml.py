@@ -124,9 +124,15 @@ def test_library_that_reports_itself_missing_is_absent_and_no_fault_without_a_ca
 
 
 def test_driver_package_without_any_card_is_a_finding_and_no_accelerator(tmp_path: Path) -> None:
-    machine = scan(tmp_path, init=9)
+    machine = scan(tmp_path, init=9, files={"/sys/bus/pci/devices/0000:00:00.0/class": "0x060000\n"})
     assert machine.accelerators == ()
     assert nvml_attempt(machine)[1] == "driver_without_card"
+
+
+def test_where_the_bus_cannot_be_seen_no_one_says_there_is_no_card(tmp_path: Path) -> None:
+    machine = scan(tmp_path, init=9)
+    assert machine.accelerators == ()
+    assert nvml_attempt(machine)[1] == "module_not_loaded"
 
 
 def test_loaded_library_that_counts_no_device_is_a_finding(tmp_path: Path) -> None:
@@ -614,6 +620,33 @@ def test_adapters_that_show_pictures_are_no_gpus(tmp_path: Path) -> None:
         files |= pci_card(f"0000:{number:02x}:00.0", vendor=vendor, device="1111")
     files |= pci_card("0000:20:00.1", class_code="040300")
     assert scan(tmp_path, init=12, files=files).accelerators == ()
+
+
+@pytest.mark.parametrize(("neighbour", "kind"), [("1022", "integrated"), ("1002", "discrete")])
+def test_graphics_of_an_amd_processor_share_its_slot(tmp_path: Path, neighbour: str, kind: str) -> None:
+    files = {
+        **pci_card("0000:6c:00.0", vendor="1002", device="164e"),
+        **pci_card("0000:6c:00.2", vendor=neighbour, device="1649", class_code="108000"),
+    }
+    (gpu,) = scan(tmp_path, init=12, files=files).accelerators
+    assert (gpu.vendor, gpu.kind.value, gpu.memory_shared) == ("amd", kind, kind == "integrated")
+
+
+def test_card_whose_address_nvml_does_not_tell_is_not_listed_twice(tmp_path: Path) -> None:
+    silent = {**RTX_4090, "nvmlDeviceGetPciInfo_v3": Error(3)}
+    machine = scan(
+        tmp_path,
+        silent,
+        files=pci_card("0000:01:00.0"),
+        links={"/sys/bus/pci/devices/0000:01:00.0/driver": "../../../bus/pci/drivers/nvidia"},
+    )
+    (card,) = machine.accelerators
+    assert (card.name, card.pci_address, card.pci_id) == (
+        "NVIDIA GeForce RTX 4090",
+        "0000:01:00.0",
+        "10de:2684",
+    )
+    assert card.state is AcceleratorState.USABLE
 
 
 def test_one_card_known_to_bus_and_nvml_is_one_row(tmp_path: Path) -> None:
