@@ -33,7 +33,7 @@ SCHEMA_VERSION = 1
 
 # Fields that only a file on somebody's disk has.
 _NOT_IN_ROWS = frozenset(
-    {"file_quantization", "stored_tensors", "file_bytes", "gguf_metadata", "hf_config", "origin"}
+    {"file_quantization", "stored_tensors", "file_bytes", "gguf_metadata", "hf_config", "origin", "path"}
 )
 _REQUIRED = [
     "id",

@@ -22,7 +22,7 @@ def model_of(text: str, *, online: bool = False) -> ModelSpec:
     if text.startswith(_HUB):
         if not online:
             raise InputError("cli.model.online_needed", text=text)
-        return _open(text)
+        return _open(text, online=True)
     path = Path(text).expanduser()
     if _looks_like_path(text):
         if not path.exists():
@@ -43,7 +43,7 @@ def _looks_like_path(text: str) -> bool:
     return is_marked or text.lower().endswith(_MODEL_SUFFIXES)
 
 
-def _open(text: str) -> ModelSpec:
+def _open(text: str, *, online: bool = False) -> ModelSpec:
     from probe.model_files.open_model import open_model
 
-    return open_model(text)
+    return open_model(text, online=online)

@@ -348,10 +348,18 @@ class Estimator:
 
 
 def model_argument(spec: ModelSpec, quantization: str) -> str:
-    """What llama-server is told to load: a known GGUF repository, else a file of the usual name."""
+    """What llama-server is told to load: the user's own file, a known repository, else the usual name."""
+    if spec.origin == "gguf":
+        return spec.path or _repository_argument(spec.id, quantization)
     if spec.gguf_repositories:
         return f"{spec.gguf_repositories[0]}:{quantization}"
     return f"{spec.name}-{quantization}.gguf"
+
+
+def _repository_argument(file_id: str, quantization: str) -> str:
+    """`org/name:Q4_K_M` of a file on the hub, `org/name/file.gguf`."""
+    parts = file_id.split("/")
+    return f"{parts[0]}/{parts[1]}:{quantization}" if len(parts) > 2 else file_id
 
 
 def generates_text(spec: ModelSpec) -> bool:
