@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from probe.machine import Machine
 from probe.report.documents import CheckDocument, DoctorDocument, ReportDocument
+from probe.report.plan_documents import PlanDocument, UpgradeDocument
 
 FOLDER = ROOT / "reports" / "schema"
 DOCUMENTS = {
@@ -22,6 +23,8 @@ DOCUMENTS = {
     "estimate": CheckDocument,
     "report": ReportDocument,
     "doctor": DoctorDocument,
+    "plan": PlanDocument,
+    "upgrade": UpgradeDocument,
 }
 
 

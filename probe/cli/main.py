@@ -16,6 +16,7 @@ from probe.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_OUR_FAULT, ProbeError
 COMMANDS: Final[Mapping[str, str]] = {
     "scan": "probe.cli.scan",
     "check": "probe.cli.check",
+    "plan": "probe.cli.plan",
     "doctor": "probe.cli.doctor",
     "catalog": "probe.cli.catalog",
 }

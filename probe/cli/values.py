@@ -68,6 +68,28 @@ def whole_number(option: str, highest: int, *, allow_k: bool = False) -> Callabl
     return read
 
 
+def kv_type(text: str) -> str:
+    """A reader of KV cache types, spelled as llama.cpp spells them."""
+    from probe.catalog.quantizations import kv_cache_types
+
+    return choice("--kv-type", [row.name for row in kv_cache_types("llama.cpp")])(text)
+
+
 def memory_size(text: str | int) -> int:
     """A reader of memory sizes: `4GB` is 4 GiB. Defaults, already bytes, stay as they are."""
     return text if isinstance(text, int) else int(parse_memory_size(text))
+
+
+def positive_number(option: str) -> Callable[[str], float]:
+    """A reader of numbers above 0 and below a million."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(str(text))
+        except ValueError:
+            value = 0.0
+        if not 0 < value < 1_000_000:
+            raise InputError("cli.usage.bad_speed", option=option, text=str(text))
+        return value
+
+    return read

@@ -1,0 +1,89 @@
+"""`probe plan MODEL` and `probe plan --upgrade`: which hardware, and which change."""
+
+from typing import Annotated
+
+import typer
+
+from probe.cli import options
+from probe.cli.plain_help import single_command
+from probe.cli.session import session_of
+from probe.cli.values import positive_number
+from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE, InputError
+
+Model = Annotated[str | None, typer.Argument(metavar="MODEL", help="cli.argument.model")]
+Upgrade = Annotated[bool, typer.Option("--upgrade", help="cli.option.upgrade")]
+Speed = Annotated[
+    float | None,
+    typer.Option("--speed", metavar="N", parser=positive_number("--speed"), help="cli.option.speed"),
+]
+
+
+def plan(
+    ctx: typer.Context,
+    model: Model = None,
+    *,
+    upgrade: Upgrade = False,
+    machine: options.MachineFile = None,
+    spec: options.MachineSpec = None,
+    context: options.Context = options.DEFAULT_CONTEXT,
+    parallel: options.Parallel = 1,
+    quantization: options.Quantization = None,
+    kv_type: options.KvType = None,
+    speed: Speed = None,
+    reserve: options.Reserve = 0,
+    online: options.Online = False,
+    json: options.Json = False,
+    format_name: options.Format = None,
+    output: options.Output = None,
+    lang: options.Lang = None,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Print the smallest hardware of each kind, or what one change to this machine would bring."""
+    from probe.cli.output import Answer, Wanted, print_answer
+    from probe.recommender.options import Options
+
+    session = session_of(ctx)
+    if upgrade == (model is not None):
+        raise InputError("cli.usage.plan_needs_one")
+    if model is not None and (machine is not None or spec is not None):
+        raise InputError("cli.usage.plan_machine_only_for_upgrade")
+    wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    asked = Options(
+        context=context,
+        parallel=parallel,
+        quantization=quantization,
+        kv_type=kv_type,
+        reserve_bytes=reserve,
+    )
+    if model is None:
+        from probe.cli.machine_source import machine_of
+        from probe.report.plan_documents import build_upgrade
+
+        found = machine_of(machine, spec, session=session, quiet=quiet)
+        upgrades = build_upgrade(found, asked, lang=session.lang)
+
+        def upgrade_answer() -> object:
+            from probe.render.plan_page import upgrade_page
+
+            return upgrade_page(upgrades, session.lang)
+
+        print_answer(
+            Answer(document=upgrades, page=upgrade_answer, csv=None, name="upgrade"), wanted, session
+        )
+        return EXIT_DONE
+    from probe.cli.model_source import model_of
+    from probe.report.plan_documents import build_plan
+
+    document = build_plan(model_of(model, online=online), asked, lang=session.lang, wanted_tokens_per_s=speed)
+
+    def page() -> object:
+        from probe.render.plan_page import plan_page
+
+        return plan_page(document, session.lang)
+
+    print_answer(Answer(document=document, page=page, csv=None, name="plan"), wanted, session)
+    return EXIT_DONE if document.options else EXIT_ANSWER_IS_NO
+
+
+app = single_command("plan", plan)
