@@ -98,7 +98,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     disks: tuple[Disk, ...] = ()
     power: Power = Power()
     software: Software = Software()
-    measurements: tuple["Measurement", ...] = ()
+    measurements: "tuple[Measurement, ...]" = ()
     provenance: dict[str, Source] = {}  # JSON pointer -> where the value came from
     attempts: tuple[Attempt, ...] = ()
 

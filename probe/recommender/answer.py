@@ -68,5 +68,5 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     reasons: tuple[Reason, ...] = ()
     command: str | None = None
-    alternatives: tuple["Estimate", ...] = ()
+    alternatives: "tuple[Estimate, ...]" = ()
     rule_of_thumb_bytes: int | None = None

@@ -93,7 +93,7 @@ class EstimateDocument(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     reason_codes: tuple[Reason, ...]
     command: str | None
-    alternatives: tuple["EstimateDocument", ...] = ()
+    alternatives: "tuple[EstimateDocument, ...]" = ()
 
 
 class RecommendationDocument(EstimateDocument, frozen=True, kw_only=True):

