@@ -41,11 +41,11 @@ def read_or_make(path: Path) -> str | None:
     if known:
         return known
     fresh = os.urandom(_HEX_DIGITS // 2).hex()
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft = path.with_name(f"{path.name}.{fresh}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(fresh + "\n", encoding="utf-8")
-        if path.exists():  # there, but unreadable as an id: damaged
+        if path.exists() and _read(path) is None:  # there, and no id: damaged
             draft.replace(path)
         else:
             _publish(draft, path)
