@@ -13,6 +13,7 @@ from probe.cli.values import (
     PURPOSES,
     choice,
     choices,
+    kv_type,
     memory_size,
     whole_number,
 )
@@ -47,7 +48,9 @@ Purposes = Annotated[
 ]
 Engine = Annotated[str | None, typer.Option("--engine", metavar="NAME", help="cli.option.engine")]
 Quantization = Annotated[str | None, typer.Option("--quant", metavar="NAME", help="cli.option.quant")]
-KvType = Annotated[str | None, typer.Option("--kv-type", metavar="TYPE", help="cli.option.kv_type")]
+KvType = Annotated[
+    str | None, typer.Option("--kv-type", metavar="TYPE", parser=kv_type, help="cli.option.kv_type")
+]
 KvUnified = Annotated[bool, typer.Option("--kv-unified", help="cli.option.kv_unified")]
 Ubatch = Annotated[
     int | None,

@@ -16,12 +16,16 @@ from probe.render.text import cell_width, pad, wrap
 
 HELP_NAMES: Final[dict[str, Any]] = {"help_option_names": ["--help", "-h"]}
 _MAX_WIDTH: Final = 100
-_LEFT_LIMIT: Final = 27
+_LEFT_LIMIT: Final = 22
 _Rows = list[tuple[str, str]]
 
 
 def _translated(key: str | None, lang: str) -> str:
     return t(key, lang) if key and has(key, lang) else key or ""
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition(". ")[0].rstrip(".")
 
 
 def _spelling(parameter: Any) -> str:
@@ -38,7 +42,8 @@ def _spelling(parameter: Any) -> str:
 def _listed(rows: Iterable[tuple[str, str]], columns: int) -> list[str]:
     """Left and right column; a left entry too long for its column gets a line of its own."""
     rows = list(rows)
-    left_width = min(max((cell_width(left) for left, _ in rows), default=0), _LEFT_LIMIT)
+    widths = [cell_width(left) for left, _ in rows]
+    left_width = max((width for width in widths if width <= _LEFT_LIMIT), default=_LEFT_LIMIT)
     lines = []
     for left, right in rows:
         text = wrap(right, max(columns - left_width - 4, 20))
@@ -130,7 +135,10 @@ class LazyGroup(TyperGroup):
         """The help page with the commands, none of them imported."""
         lang = session_of(ctx).lang
         prefix = "" if ctx.parent is None else f"{ctx.info_name}_"
-        rows = [(name, _translated(f"cli.command.{prefix}{name}", lang)) for name in self.list_commands(ctx)]
+        rows = [
+            (name, _first_sentence(_translated(f"cli.command.{prefix}{name}", lang)))
+            for name in self.list_commands(ctx)
+        ]
         return help_text(self, ctx, rows)
 
 

@@ -18,6 +18,10 @@ def report(
     context: options.Context = options.DEFAULT_CONTEXT,
     parallel: options.Parallel = 1,
     quantization: options.Quantization = None,
+    kv_type: options.KvType = None,
+    kv_unified: options.KvUnified = False,
+    ubatch: options.Ubatch = None,
+    flash_attention: options.FlashAttention = None,
     reserve: options.Reserve = 0,
     json: options.Json = False,
     format_name: options.Format = None,
@@ -55,6 +59,10 @@ def report(
         parallel=parallel,
         purposes=tuple(purposes.split(",")) if purposes else (),
         quantization=quantization,
+        kv_type=kv_type,
+        kv_unified=kv_unified,
+        ubatch=ubatch,
+        flash_attention=flash_attention,
         reserve_bytes=reserve,
         alias=alias,
         show_host_name=not no_host_name,
@@ -65,7 +73,7 @@ def report(
     def page() -> object:
         from probe.render.report_page import report_page
 
-        return report_page(document, session.lang)
+        return report_page(document, session.lang, verbose=verbose)
 
     def csv() -> str:
         from probe.render.csv import report_csv

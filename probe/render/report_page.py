@@ -10,7 +10,7 @@ from probe.render.findings import finding_items
 from probe.render.hardware import deciding_facts, machine_name
 from probe.render.page import Block, Cell, Facts, Heading, Item, Items, Page, Paragraph, Section, Tone
 from probe.render.tables import models_by_verdict, placement_text, size_map_table
-from probe.render.working import attempts_blocks, estimate_blocks
+from probe.render.working import attempts_blocks, attempts_table, estimate_blocks
 from probe.report.documents import (
     EngineDocument,
     FindingDocument,
@@ -23,8 +23,8 @@ _URGENT = ("critical", "warning")
 _PICKS_SHOWN = 3
 
 
-def report_page(report: ReportDocument, lang: str) -> Page:
-    """The whole page for one machine."""
+def report_page(report: ReportDocument, lang: str, *, verbose: bool = False) -> Page:
+    """The whole page for one machine; `verbose` lists every source that was asked."""
     sections = [
         _section("deciding", lang, deciding_facts(report.machine, lang)),
         _section("size_map", lang, *_map_blocks(report, lang)),
@@ -36,7 +36,7 @@ def report_page(report: ReportDocument, lang: str) -> Page:
     if report.engines:
         sections.append(_section("engines", lang, _engine_items(report.engines, lang)))
     sections.append(_section("findings", lang, finding_items(report.findings, lang)))
-    sections.append(_section("how", lang, *_how_blocks(report, lang)))
+    sections.append(_section("how", lang, *_how_blocks(report, lang, verbose=verbose)))
     return Page(
         title=t("page.title.report", lang, machine=machine_name(report.machine, lang)),
         headline=report.summary.headline,
@@ -186,12 +186,13 @@ def _engine_text(engine: EngineDocument, lang: str) -> str:
     )
 
 
-def _how_blocks(report: ReportDocument, lang: str) -> list[Block]:
+def _how_blocks(report: ReportDocument, lang: str, *, verbose: bool) -> list[Block]:
     blocks: list[Block] = [Paragraph(t("page.how.estimate", lang))]
     top = report.recommendations[0] if report.recommendations else report.summary.largest_usable
     if top is not None:
         text = t("page.how.top_pick", lang, model=top.model.name, quantization=top.quantization)
         blocks.append(Heading(text))
         blocks.extend(estimate_blocks(top, lang))
-    blocks.extend(attempts_blocks(report.machine.attempts, lang))
+    attempts = report.machine.attempts
+    blocks.extend([attempts_table(attempts, lang)] if verbose else attempts_blocks(attempts, lang))
     return blocks

@@ -132,3 +132,25 @@ def test_a_saved_scan_gives_the_figures_of_the_machine_it_describes(tmp_path: Pa
     from_file = json.loads(run_probe(*asked, "--machine", "pc.json", folder=tmp_path).stdout)
     assert from_file["memory"] == from_words["memory"]
     assert from_file["speed"] == from_words["speed"]
+
+
+def test_options_of_the_cache_change_the_memory_and_stand_in_the_command(tmp_path: Path) -> None:
+    arguments = ("check", "qwen3-8b", "--quant", "Q4_K_M", "--as", "RTX 4090", "--json")
+    plain = json.loads(run_probe(*arguments, folder=tmp_path).stdout)
+    smaller = json.loads(
+        run_probe(*arguments, "--kv-type", "Q8_0", "--ubatch", "256", folder=tmp_path).stdout
+    )
+    assert smaller["kv_type"] == "q8_0"
+    assert smaller["memory"]["kv_cache_bytes"] < plain["memory"]["kv_cache_bytes"]
+    assert smaller["memory"]["compute_bytes"] < plain["memory"]["compute_bytes"]
+    assert "-ctk q8_0 -ctv q8_0 -ub 256" in smaller["command"]
+
+
+def test_reserved_memory_is_not_given_to_the_model(tmp_path: Path) -> None:
+    arguments = ("check", "qwen3-8b", "--quant", "Q4_K_M", "--as", "RTX 4090", "--json")
+    plain, kept = (
+        json.loads(run_probe(*arguments, *extra, folder=tmp_path).stdout)["memory"]["per_device"]
+        for extra in ((), ("--reserve", "4GB"))
+    )
+    gpu = [next(device for device in devices if device["device"] == "gpu0") for devices in (plain, kept)]
+    assert gpu[0]["available_bytes"] - gpu[1]["available_bytes"] == 4 * 1024**3

@@ -44,3 +44,14 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 def test_help_of_all_commands_loads_none_of_them() -> None:
     commands = {"probe.cli.scan", "probe.cli.check", "probe.cli.doctor", "probe.cli.catalog"}
     assert modules_after(["--help"]) & commands == set()
+
+
+def test_scanning_loads_no_page_and_no_arithmetic() -> None:
+    """The hardware as JSON needs neither rich nor the recommender."""
+    unneeded = {"rich", "jinja2", "cpuinfo", "probe.render.terminal", "probe.recommender.fit"}
+    assert modules_after(["scan", "--json"]) & unneeded == set()
+
+
+def test_a_report_as_json_loads_no_page() -> None:
+    arguments = ["--json", "--as", "RTX 4090"]
+    assert modules_after(arguments) & {"rich", "jinja2", "cpuinfo", "pynvml", "psutil"} == set()
