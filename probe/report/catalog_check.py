@@ -1,15 +1,14 @@
 """Is the catalog sound: every row has its source and date, every model's shapes add up."""
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
 
 import msgspec
 
-from probe.catalog.cpus import all_cpus
+from probe.catalog.cpus import CpuSpec, all_cpus
 from probe.catalog.engines import all_engines
-from probe.catalog.gpus import all_gpus
+from probe.catalog.gpus import GpuSpec, all_gpus
 from probe.catalog.models import all_models, catalog_date, excluded_models
-from probe.catalog.npus import all_npus
+from probe.catalog.npus import NpuSpec, all_npus
 from probe.catalog.quantizations import all_checkpoint_formats, all_recipes
 from probe.catalog.validate import model_problems
 from probe.estimate.identity import discrepancies
@@ -18,13 +17,7 @@ from probe.messages import t
 from probe.report.documents import SCHEMA_VERSION
 
 
-class _Row(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def retrieved(self) -> str: ...
+_Device = GpuSpec | CpuSpec | NpuSpec
 
 
 class CatalogProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +46,7 @@ def catalog_check(lang: str) -> CatalogCheckDocument:
     Raises:
         CatalogError: a file is so damaged that it cannot be loaded.
     """
-    devices = (*all_gpus(), *all_cpus(), *all_npus())
+    devices: tuple[_Device, ...] = (*all_gpus(), *all_cpus(), *all_npus())
     engines = all_engines()
     return CatalogCheckDocument(
         updated=catalog_date(),
@@ -79,7 +72,7 @@ def _model_problems(lang: str) -> Iterator[CatalogProblem]:
             yield CatalogProblem(id=spec.id, text=text)
 
 
-def _device_problems(rows: Iterable[_Row], lang: str) -> Iterator[CatalogProblem]:
+def _device_problems(rows: Iterable[_Device], lang: str) -> Iterator[CatalogProblem]:
     for row in rows:
         if not row.source.strip():
             yield CatalogProblem(id=row.name, text=t("catalog.no_source", lang, id=row.name, detail=""))
