@@ -1,15 +1,22 @@
 """How llama.cpp lays a model out in memory, device by device, and the longest context that fits."""
 
-from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from probe.catalog.model_spec import ModelSpec
+from probe.engines.llama_cpp_repack import repack_bytes
+from probe.engines.llama_cpp_runtime import runtime_band
 from probe.engines.llama_cpp_split import LayerPlan, plan_layers
 from probe.engines.request import LayerSplit, Request
 from probe.estimate.breakdown import DeviceMemory, MemoryBreakdown
-from probe.estimate.compute_buffer import batch_of, compute_buffer_bytes, output_buffer_bytes
+from probe.estimate.compute_buffer import (
+    Devices,
+    batch_of,
+    compute_buffer_bytes,
+    device_buffer_bytes,
+    output_buffer_bytes,
+)
 from probe.estimate.compute_graph.builder import Batch
 from probe.estimate.gguf_metadata import gguf_metadata
 from probe.estimate.kv_cache import CacheCells, cache_cells, fits_blocks, kv_bytes_per_layer
@@ -17,19 +24,10 @@ from probe.estimate.llama_hparams import Hparams, hparams_from_metadata
 from probe.estimate.not_modeled import NotModeledError
 from probe.estimate.recurrent_state import state_bytes_per_layer
 from probe.estimate.weight_bytes import WeightBytes
+from probe.estimate.weights import gguf_tensor_bytes
 from probe.machine.ranges import ByteRange
-from probe.units import MIB
 
 LOGICAL_BATCH: Final = 2048  # n_batch default, common/common.h
-# What a device's runtime takes before the first tensor; no figure in llama.cpp, see ENGINES.md Part 2.
-_RUNTIME_BYTES: Final = {
-    "cuda": 320 * MIB,
-    "rocm": 320 * MIB,
-    "vulkan": 128 * MIB,
-    "sycl": 256 * MIB,
-    "metal": 64 * MIB,
-}
-_PROCESS_BYTES: Final = 64 * MIB
 
 _hparams_cache: dict[int, tuple[ModelSpec, Hparams]] = {}
 
@@ -65,14 +63,51 @@ def cells_of(h: Hparams, request: Request) -> CacheCells:
     return cells._replace(sliding=cells.full) if request.swa_full else cells
 
 
-@lru_cache(maxsize=8192)
-def _compute(spec_id: int, batch: Batch) -> int | None:
-    """Compute buffer, or None where the architecture's graph is not modeled."""
-    spec, h = _hparams_cache[spec_id]
+def prediction_layers(spec: ModelSpec) -> int:
+    """Multi-token-prediction layers that the file holds behind the others, as far as known."""
     try:
-        return compute_buffer_bytes(spec, h, batch)
+        h = hparams_of(spec)
+    except NotModeledError:
+        return 0
+    return h.layers_in_file - h.layers
+
+
+def _placement(plan: LayerPlan, h: Hparams) -> Devices:
+    """The plan in numbers: GPUs in order, the CPU last."""
+    numbers = {name: index for index, name in enumerate((*plan.devices[1:], "cpu"))}
+    of_layer = tuple(numbers[name] for name in plan.device_of_layer)
+    gpus = len(numbers) - 1
+    # llama_context, src/llama-context.cpp#L440: every layer on several GPUs, no tensor moved by hand
+    pipeline = gpus > 1 and gpus not in of_layer and plan.output_device != "cpu" and not plan.host_experts
+    return Devices(
+        len(numbers), of_layer[: h.layers], numbers[plan.output_device], plan.host_experts, pipeline
+    )
+
+
+def _compute(
+    spec: ModelSpec, h: Hparams, weights: WeightBytes, batch: Batch, plan: LayerPlan
+) -> dict[str, int] | None:
+    """Compute buffer of each device, or None where the architecture's graph is not modeled."""
+    try:
+        if len(plan.devices) == 1:
+            return {"cpu": compute_buffer_bytes(spec, h, batch)}
+        devices = _placement(plan, h)
+        sizes = () if devices.all_on_gpus else _tensor_sizes(spec, weights)
+        found = device_buffer_bytes(spec, h, batch, devices, sizes)
     except NotModeledError:
         return None
+    return dict(zip((*plan.devices[1:], "cpu"), found, strict=True))
+
+
+def _tensor_sizes(spec: ModelSpec, weights: WeightBytes) -> tuple[tuple[str, int], ...]:
+    """Bytes of a tensor of each name; none where a recipe does not say."""
+    if spec.origin == "gguf" and spec.stored_tensors is not None:
+        found: dict[str, int] = {}
+        for tensor in spec.stored_tensors:
+            name = tensor.name.split(".", 2)[2] if tensor.name.startswith("blk.") else tensor.name
+            found[name] = max(found.get(name, 0), tensor.size_bytes)
+        return tuple(found.items())
+    return gguf_tensor_bytes(spec, weights.quantization)
 
 
 def lay_out(
@@ -86,11 +121,18 @@ def lay_out(
 ) -> MemoryBreakdown:
     """Memory of one placement in llama.cpp's own categories, per device.
 
-    Cache and compute figures are None where the architecture is not modeled; the
-    weights are exact all the same.
-    """
-    plan = plan_layers(weights, split)
+    On the CPU alone every part is what the engine reports, to the byte. With GPUs the
+    compute buffers follow the engine's scheduler on a device that supports every operation;
+    checked against that scheduler with simulated devices, not on real ones. Cache and
+    compute figures are None where the architecture is not modeled; the weights are exact
+    all the same.
 
+    Args:
+        backend: cuda, rocm, vulkan, sycl, metal or cpu.
+        extra_bufts: the CPU part of the weights is rearranged for the processor.
+    """
+    plan = plan_layers(weights, split, prediction_layers=prediction_layers(spec))
+    repack = repack_bytes(spec, weights, plan) if extra_bufts else ByteRange()
     try:
         h = hparams_of(spec)
         cells = cells_of(h, request)
@@ -100,7 +142,20 @@ def lay_out(
         )
         state_layers = state_bytes_per_layer(h, request.parallel)
     except NotModeledError:
-        return _without_caches(plan, backend)
+        return MemoryBreakdown(
+            per_device=tuple(
+                DeviceMemory(
+                    device=name,
+                    weights_bytes=plan.weights[name],
+                    kv_cache_bytes=None,
+                    recurrent_state_bytes=None,
+                    compute_bytes=None,
+                    repack_bytes=repack if name == "cpu" else ByteRange(),
+                    runtime_bytes=runtime_band(backend if name != "cpu" else "cpu").value,
+                )
+                for name in plan.devices
+            )
+        )
     batch = batch_of(
         cells,
         ubatch=request.ubatch,
@@ -108,52 +163,26 @@ def lay_out(
         type_k=request.kv_type_k,
         type_v=request.kv_type_v,
     )
-    compute = _compute(id(spec), batch)
+    compute = _compute(spec, h, weights, batch, plan)
+    caches, states = dict.fromkeys(plan.devices, 0), dict.fromkeys(plan.devices, 0)
+    for name, cache, state in zip(plan.device_of_layer, kv_layers, state_layers, strict=False):
+        caches[name] += cache
+        states[name] += state
     output = output_buffer_bytes(h, request.parallel)
-    devices = []
-    for name in plan.devices:
-        on_gpu = name != "cpu"
-        layers = plan.layers_of(name)
-        host_only = not on_gpu and plan.offloads
-        devices.append(
-            DeviceMemory(
-                device=name,
-                weights_bytes=plan.weights[name],
-                kv_cache_bytes=sum(kv_layers[layer] for layer in layers if layer < len(kv_layers)),
-                recurrent_state_bytes=sum(
-                    state_layers[layer] for layer in layers if layer < len(state_layers)
-                ),
-                compute_bytes=None
-                if compute is None
-                else (compute if not host_only else 0) + (output if not on_gpu else 0),
-                repack_bytes=_repack(plan, name, extra_bufts),
-                runtime_bytes=_RUNTIME_BYTES.get(backend, 0) if on_gpu else _PROCESS_BYTES,
-            )
-        )
-    return MemoryBreakdown(per_device=tuple(devices))
-
-
-def _without_caches(plan: LayerPlan, backend: str) -> MemoryBreakdown:
     return MemoryBreakdown(
         per_device=tuple(
             DeviceMemory(
                 device=name,
                 weights_bytes=plan.weights[name],
-                kv_cache_bytes=None,
-                recurrent_state_bytes=None,
-                compute_bytes=None,
-                runtime_bytes=_RUNTIME_BYTES.get(backend, 0) if name != "cpu" else _PROCESS_BYTES,
+                kv_cache_bytes=caches[name],
+                recurrent_state_bytes=states[name],
+                compute_bytes=None if compute is None else compute[name] + (output if name == "cpu" else 0),
+                repack_bytes=repack if name == "cpu" else ByteRange(),
+                runtime_bytes=runtime_band(backend if name != "cpu" else "cpu").value,
             )
             for name in plan.devices
         )
     )
-
-
-def _repack(plan: LayerPlan, name: str, extra_bufts: bool) -> ByteRange:
-    if not extra_bufts or name != "cpu":
-        return ByteRange()
-    growth = plan.weights[name] // 50
-    return ByteRange(low=0, value=growth, high=2 * growth)
 
 
 def max_context(

@@ -1,6 +1,7 @@
 """The llama-server command that sets exactly what was computed."""
 
 from probe.engines.llama_cpp import LOGICAL_BATCH
+from probe.engines.llama_cpp_split import engine_gpu_layers
 from probe.engines.request import LayerSplit, Request
 
 
@@ -10,18 +11,20 @@ def command(
     split: LayerSplit,
     *,
     program: str = "llama-server",
+    prediction_layers: int = 0,
 ) -> str:
     """One line to start llama.cpp with this request and placement.
 
     Args:
         model: what stands after `-m` (a file) or, with a `/` and no `.gguf`, after `-hf`.
+        prediction_layers: the model's multi-token-prediction layers, which `-ngl` counts too.
     """
     flag = "-hf" if "/" in model and not model.endswith(".gguf") else "-m"
     parts = [program, flag, _quoted(model), "-c", str(request.context * request.parallel)]
     parts += ["-np", str(request.parallel)]
     if request.kv_unified:
         parts.append("--kv-unified")
-    parts += ["-ngl", str(split.gpu_layers)]
+    parts += ["-ngl", str(engine_gpu_layers(split, prediction_layers))]
     if len(split.shares) > 1 and split.gpu_layers:
         parts += ["-sm", "layer", "-ts", ",".join(_number(share) for _, share in split.shares)]
     if split.cpu_expert_layers:

@@ -1,6 +1,7 @@
 """Which device holds which layer, as llama.cpp decides it from -ngl, --tensor-split and --n-cpu-moe."""
 
 from bisect import bisect_right
+from itertools import accumulate
 from typing import NamedTuple
 
 from probe.engines.request import LayerSplit
@@ -14,6 +15,7 @@ class LayerPlan(NamedTuple):
     device_of_layer: tuple[str, ...]  # one entry a repeating layer
     output_device: str
     weights: dict[str, int]
+    host_experts: int = 0  # first layers whose routed experts stay in host memory
 
     @property
     def offloads(self) -> bool:
@@ -25,43 +27,53 @@ class LayerPlan(NamedTuple):
         return tuple(index for index, name in enumerate(self.device_of_layer) if name == device)
 
 
-def plan_layers(weights: WeightBytes, split: LayerSplit) -> LayerPlan:
+def engine_gpu_layers(split: LayerSplit, prediction_layers: int) -> int:
+    """What `-ngl` must say: the engine also counts prediction layers, which lie behind all others."""
+    return split.gpu_layers + prediction_layers if split.gpu_layers and split.shares else 0
+
+
+def plan_layers(weights: WeightBytes, split: LayerSplit, *, prediction_layers: int = 0) -> LayerPlan:
     """The placement llama.cpp makes of `split`.
 
     The last `gpu_layers` of n_layer + 1 (the output counts as one) go to the devices; layer
     i of them to the first device whose cumulated share exceeds i / gpu_layers. The input
     tables stay in host RAM; a tied head is loaded again on the output's device.
 
+    Args:
+        prediction_layers: multi-token-prediction layers of the file. They are not loaded,
+            but the engine deals them out like all others.
+
     Source: load_tensors, src/llama-model.cpp#L1560, llama.cpp b11434.
     """
     count = len(weights.layers)
-    gpu_layers = min(split.gpu_layers, count + 1) if split.shares else 0
+    dealt = count + prediction_layers
+    gpu_layers = min(engine_gpu_layers(split, prediction_layers), dealt + 1)
     names = tuple(name for name, _ in split.shares)
-    total = sum(share for _, share in split.shares) or 1.0
-    cumulated = []
-    running = 0.0
-    for _, share in split.shares:
-        running += share
-        cumulated.append(running / total)
-    start = max(count + 1 - gpu_layers, 0)
-    placed = []
-    for layer in range(count + 1):
-        if layer < start or not gpu_layers:
-            placed.append("cpu")
-            continue
-        index = min(bisect_right(cumulated, (layer - start) / gpu_layers), len(names) - 1)
-        placed.append(names[index])
-    output_device = placed[count]
+    start = dealt + 1 - gpu_layers
+    placed = ["cpu"] * count
+    output_device = "cpu"
+    if gpu_layers:
+        cumulated = _cumulated(tuple(share for _, share in split.shares))
+        for layer in (*range(start, count), dealt):
+            index = min(bisect_right(cumulated, (layer - start) / gpu_layers), len(names) - 1)
+            if layer < count:
+                placed[layer] = names[index]
+            else:
+                output_device = names[index]
+    host_experts = min(split.cpu_expert_layers, count) if gpu_layers else 0
     sizes = dict.fromkeys(("cpu", *(names if gpu_layers else ())), 0)
     sizes["cpu"] += weights.token_embedding_bytes + weights.per_layer_embedding_bytes
     sizes["cpu"] += weights.position_embedding_bytes
-    for layer in range(count):
-        size = weights.layers[layer]
-        if placed[layer] != "cpu" and layer < split.cpu_expert_layers:
-            sizes["cpu"] += weights.layer_experts[layer]
-            size -= weights.layer_experts[layer]
-        sizes[placed[layer]] += size
+    for layer, (device, size) in enumerate(zip(placed, weights.layers, strict=True)):
+        apart = weights.layer_experts[layer] if layer < host_experts else 0
+        sizes["cpu"] += apart
+        sizes[device] += size - apart
     sizes[output_device] += weights.output_bytes
     if weights.output_is_tied and output_device != "cpu":
         sizes[output_device] += weights.token_embedding_bytes
-    return LayerPlan(tuple(sizes), tuple(placed[:count]), output_device, sizes)
+    return LayerPlan(tuple(sizes), tuple(placed), output_device, sizes, host_experts)
+
+
+def _cumulated(shares: tuple[float, ...]) -> list[float]:
+    total = sum(shares) or 1.0
+    return [part / total for part in accumulate(shares)]

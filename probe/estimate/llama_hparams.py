@@ -55,8 +55,11 @@ _SWA_ARRAY: Final = frozenset(
 )  # fmt: skip
 
 
-class Hparams(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Sizes of one model; tuples have one entry a layer that the engine runs (no MTP layers)."""
+class Hparams(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Sizes of one model; tuples have one entry a layer that the engine runs (no MTP layers).
+
+    Compared by identity.
+    """
 
     architecture: str
     layers: int
@@ -105,6 +108,9 @@ class Hparams(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     indexer_full: tuple[bool, ...] = ()
     compress_ratios: tuple[int, ...] = ()
     metadata: dict[str, object] = {}  # the rest, for rules of one architecture
+
+    def __hash__(self) -> int:
+        return id(self)
 
     def number(self, key: str, default: int = 0) -> int:
         """An integer of the metadata under `<arch>.key`."""

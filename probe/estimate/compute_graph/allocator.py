@@ -101,13 +101,19 @@ class Allocation:
             tensor.owned = False
 
     def run(
-        self, leafs: Sequence[Tensor], nodes: Sequence[Tensor], keepers: frozenset[int] = frozenset()
-    ) -> None:
+        self,
+        leafs: Sequence[Tensor],
+        nodes: Sequence[Tensor],
+        keepers: frozenset[int] = frozenset(),
+        note: Tensor | None = None,
+    ) -> int | None:
         """Lay out `nodes` in order.
 
         Args:
             keepers: ids of nodes that only keep their operands alive: views that are none.
+            note: return the first buffer's peak before this node.
         """
+        noted = None
         for leaf in leafs:
             self.place(leaf)
         for node in nodes:
@@ -116,6 +122,8 @@ class Allocation:
             for operand in node.srcs:
                 operand.children += 1
         for node in nodes:
+            if node is note:
+                noted = self.buffers[0].peak
             self.place(node)
             for operand in node.srcs:
                 operand.children -= 1
@@ -128,6 +136,7 @@ class Allocation:
                         self.discard(base)
                 elif operand.owned:
                     self.discard(operand)
+        return noted
 
 
 def peak_bytes(leafs: Sequence[Tensor], nodes: Sequence[Tensor], alignment: int = CPU_ALIGNMENT) -> int:

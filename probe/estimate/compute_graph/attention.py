@@ -187,21 +187,21 @@ class AttentionParts(Core):
 
     def _stored_heads(self, cells: int, *, latent: bool) -> Stored:
         """The current layer's cache as operands."""
-        if self._size_of is None:
-            return Stored()
         h, b, i = self.h, self.batch, self.index
         room = cells * b.cells.streams
         k_numbers, v_numbers = h.kv_heads[i] * h.key_size[i], h.kv_heads[i] * h.value_size[i]
-        keys = self.g.external(room * row_bytes(b.type_k, k_numbers), self.cache_home())
-        if latent:
-            values = self.g.external(keys.size, self.cache_home())
-        else:
-            values = self.g.external(room * row_bytes(b.type_v, v_numbers), self.cache_home())
         extra = 0
         if quantized(b.type_k):
             extra += F16 * room * k_numbers
         if quantized(b.type_v) and not latent:
             extra += F16 * room * v_numbers
+        if self._sizes is None:
+            return Stored((), (), extra)
+        keys = self.g.external(room * row_bytes(b.type_k, k_numbers), self.cache_home())
+        if latent:
+            values = self.g.external(keys.size, self.cache_home())
+        else:
+            values = self.g.external(room * row_bytes(b.type_v, v_numbers), self.cache_home())
         return Stored((keys,), (values,), extra)
 
     def mha(

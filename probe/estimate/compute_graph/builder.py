@@ -1,7 +1,7 @@
 """All parts together: what architectures build their graphs with."""
 
 from probe.estimate.compute_graph.attention import AttentionParts
-from probe.estimate.compute_graph.core import Batch, LayerTensors, SizeOf
+from probe.estimate.compute_graph.core import Batch, LayerTensors
 from probe.estimate.compute_graph.feed_forward import FeedForwardParts
 
 
@@ -9,4 +9,4 @@ class Builder(AttentionParts, FeedForwardParts):
     """Builds one model's graph; architectures are functions over it."""
 
 
-__all__ = ["Batch", "Builder", "LayerTensors", "SizeOf"]
+__all__ = ["Batch", "Builder", "LayerTensors"]

@@ -6,7 +6,7 @@ Views of caches and in-place steps on a tensor that nobody else reads are left o
 take no memory and free none.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from probe.estimate.compute_graph.ggml import (
@@ -24,7 +24,6 @@ from probe.estimate.kv_cache import CacheCells
 from probe.estimate.llama_hparams import Hparams
 
 LayerTensors = Mapping[str, Shape]  # name after `blk.N.` -> shape
-SizeOf = Callable[[str, Shape], int]  # full name and shape of a weight -> bytes
 
 _WITH_FIRST_LAYER = ("token_embd_norm.", "per_layer_model_proj.", "per_layer_proj_norm.")
 _INPUT_TABLES = ("token_embd.", "per_layer_token_embd.", "position_embd.", "token_types.")
@@ -58,14 +57,14 @@ class Core:
         layers: tuple[LayerTensors, ...],
         *,
         sequence: tuple[int, ...] | None = None,
-        size_of: SizeOf | None = None,
+        sizes: Mapping[str, int] | None = None,
         host_experts: int = 0,
     ) -> None:
         """A graph of the layers in `sequence`, all of them unless said.
 
         Args:
-            size_of: bytes of a weight. With it weights and caches become tensors of the
-                graph, which only dividing it among devices needs.
+            sizes: bytes of weights by their names. With it weights and caches become tensors
+                of the graph, which only dividing it among devices needs.
             host_experts: layers whose routed experts stay in host memory (`--n-cpu-moe`).
         """
         self.h = h
@@ -79,7 +78,7 @@ class Core:
         self.index = -1
         self.made: dict[str, Tensor] = {}  # what is made once and several layers use
         self.wide: Tensor | None = None  # the whole input embedding where it is wider than the stream
-        self._size_of = size_of
+        self._sizes = sizes
         self._host_experts = host_experts
         self._weights: dict[tuple[int, str], tuple[Tensor, ...]] = {}
 
@@ -103,7 +102,7 @@ class Core:
 
     def weight(self, name: str) -> tuple[Tensor, ...]:
         """The stored tensor `name` as an operand; nothing where only sizes of results matter."""
-        if self._size_of is None:
+        if self._sizes is None:
             return ()
         key = (self.index, name)
         known = self._weights.get(key)
@@ -112,14 +111,14 @@ class Core:
         return known
 
     def _stored(self, name: str) -> tuple[Tensor, ...]:
-        if self._size_of is None:
+        if self._sizes is None:
             return ()
         if name in self.layer and self.layer is not self.outside:
-            size = self._size_of(f"blk.{self.index}.{name}", self.layer[name])
+            size = self._sizes.get(name, 0)
             on_host = self.index < self._host_experts and "_exps." in name
             return (self.g.external(size, INPUT_HOME if on_host else self.index, weight=True),)
         if name in self.outside:
-            size = self._size_of(name, self.outside[name])
+            size = self._sizes.get(name, 0)
             return (self.g.external(size, self._home_outside(name), weight=True),)
         return ()
 
@@ -132,7 +131,7 @@ class Core:
 
     def stored_memory(self, name: str, size_bytes: int) -> tuple[Tensor, ...]:
         """A cache or state of the current layer as an operand, like `weight`."""
-        if self._size_of is None:
+        if self._sizes is None:
             return ()
         key = (self.index, name)
         if key not in self._weights:
@@ -187,7 +186,11 @@ class Core:
 
         def looked_up(ids: Tensor) -> Tensor:
             rows = g.new((narrow, n), *table, ids)
-            return rows if full == narrow else g.new((full, n), rows)
+            rows.on_host = True
+            if full != narrow:
+                rows = g.new((full, n), rows)
+                rows.on_host = True
+            return rows
 
         tokens = g.input(n, type_bytes=I32)
         self.made["tokens"] = tokens
@@ -260,15 +263,16 @@ class Core:
             if "output.bias" in self.outside:
                 x = self.g.over(x, *self.weight("output.bias"))
             x.output = True
+            self.g.logits = x
         self.g.expand(x)
         return self.g
 
     def _head_weight(self) -> tuple[Tensor, ...]:
         """The head, or the input table that is loaded again beside it."""
-        if self._size_of is None or "output.weight" in self.outside:
+        if self._sizes is None or "output.weight" in self.outside:
             return self.weight("output.weight")
-        shape = self.outside["token_embd.weight"]
-        return (self.g.external(self._size_of("token_embd.weight", shape), OUTPUT_HOME, weight=True),)
+        size = self._sizes.get("token_embd.weight", 0)
+        return (self.g.external(size, OUTPUT_HOME, weight=True),)
 
     def late_head(self, x: Tensor, *, norm: str = "output_norm") -> Graph:
         """As `head`, but wanted rows are picked after the norm, whose full result is an output too."""

@@ -51,7 +51,9 @@ def bert(b: Builder, recipe: Recipe) -> Graph:
         stream = g.over(stream, *b.weight("token_types.weight"))
     if not rotary:
         table = b.weight("position_embd.weight")
-        stream = g.over(g.new((h.embedding, b.n), *table, positions), stream)
+        rows = g.new((h.embedding, b.n), *table, positions)
+        rows.on_host = True
+        stream = g.over(rows, stream)
     stream = b.norm(stream, "token_embd_norm", rms=False)
     for index in b.sequence:
         b.enter(index)

@@ -15,11 +15,9 @@ def layer_inputs(b: Builder, stream: Tensor, width: int) -> Tensor:
     """The small embedding that every layer gets, projected from the stream and looked up."""
     g, layers, n = b.g, b.h.layers, b.n
     tokens = g.input(n, type_bytes=I32)
-    looked_up = g.over(
-        g.view(
-            g.new((width * layers, n), *b.weight("per_layer_token_embd.weight"), tokens), (width, layers, n)
-        )
-    )
+    rows = g.new((width * layers, n), *b.weight("per_layer_token_embd.weight"), tokens)
+    rows.on_host = True
+    looked_up = g.over(g.view(rows, (width, layers, n)))
     g.expand(looked_up)
     projected = g.over(b.matmul(stream, "per_layer_model_proj", width * layers))
     projected = b.norm(g.view(projected, (width, layers, n)), "per_layer_proj_norm")

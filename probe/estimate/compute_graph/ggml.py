@@ -34,6 +34,7 @@ class Tensor:
         "leaf",
         "ne",
         "offset",
+        "on_host",
         "output",
         "owned",
         "seen",
@@ -57,6 +58,7 @@ class Tensor:
         self.seen = False
         self.weight = False
         self.home = 0
+        self.on_host = False
         self.gpu_extra = 0
         size = type_bytes
         for count in ne:
@@ -80,6 +82,7 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[Tensor] = []
         self.leafs: list[Tensor] = []
+        self.logits: Tensor | None = None
 
     # -- tensors -----------------------------------------------------------------------
 

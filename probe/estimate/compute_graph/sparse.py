@@ -36,6 +36,7 @@ def indexed_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     g, h = b.g, b.h
     heads, lora, rope = h.heads[b.index], h.kv_lora, h.rope_size
     nope = h.key_size_mla - rope
+    _free_left_out_layers(b, x)
     reduced = b.norm(b.matmul(x, "attn_q_a"), "attn_q_a_norm")
     if h.indexer_full[b.index]:
         b.made["chosen"] = chosen_tokens(b, x, reduced)
@@ -84,6 +85,21 @@ def chosen_tokens(b: Builder, x: Tensor, reduced: Tensor) -> Tensor:
     return b.cont(best)
 
 
+def _blank(b: Builder) -> Tensor:
+    streams = b.batch.cells.streams
+    count = min(b.batch.cells.full, b.h.indexer_top_k)
+    return b.g.input(1, count, b.n // streams, streams, type_bytes=F32)
+
+
+def _free_left_out_layers(b: Builder, x: Tensor) -> None:
+    """Blanks of the layers between the last one and this one: all leafs are placed before any node runs."""
+    position = b.sequence.index(b.index)
+    gap = b.index - b.sequence[position - 1] - 1 if position else 0
+    if gap:
+        b.g.expand(x)
+        b.g.expand(b.g.sink(*(_blank(b) for _ in range(gap)), home=b.index))
+
+
 def _mask_of(b: Builder, cache: Cache, chosen: Tensor) -> Tensor:
     """The cache's mask, open only where tokens were chosen."""
     g = b.g
@@ -94,7 +110,7 @@ def _mask_of(b: Builder, cache: Cache, chosen: Tensor) -> Tensor:
     rows = g.view(closed, (1, cells, per_stream, streams))
     picked = g.view(chosen, (chosen.ne[0], per_stream, streams))
     # an uninitialised tensor of zeros: a leaf that is no input, filled in place
-    blank = g.input(1, chosen.ne[0], per_stream, streams, type_bytes=F32)
+    blank = _blank(b)
     zeros = g.over(blank)
     opened = g.view(rows, None, zeros, picked)
     opened = g.view(opened, mask.ne)
