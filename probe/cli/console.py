@@ -66,10 +66,16 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def width() -> int:
-    """Columns of the page: COLUMNS, else the terminal's, else 80."""
-    import shutil
-
-    return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
+    """Columns of the page: COLUMNS, else the terminal's, also through a pager, else 80."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isascii() and asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    for stream in (sys.stdout, sys.stderr, sys.stdin):
+        try:
+            return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_WIDTH
+        except (AttributeError, OSError, ValueError):
+            continue
+    return _DEFAULT_WIDTH
 
 
 def wants_colour() -> bool:

@@ -16,7 +16,6 @@ from probe.estimate.not_modeled import NotModeledError
 from probe.messages import t
 from probe.report.documents import SCHEMA_VERSION
 
-
 _Device = GpuSpec | CpuSpec | NpuSpec
 
 
