@@ -84,6 +84,28 @@ def test_scan_answers_whatever_the_library_says(
     assert machine["memory"]["total_bytes"] > 0
 
 
+@pytest.mark.parametrize(
+    ("environment", "finding"),
+    [
+        ({"NVML_STUB_INIT": "4"}, "device.no_permission"),
+        ({"NVML_STUB_INIT": "17"}, "device.blocked_by_system"),
+        ({"NVML_STUB_INIT": "18"}, "device.driver_mismatch"),
+        ({"NVML_STUB_MODE": "lost"}, "device.gpu_lost"),
+        ({"CUDA_VISIBLE_DEVICES": ""}, "device.hidden_by_mask"),
+    ],
+)
+def test_doctor_names_the_cause_and_the_fix(
+    library_folder: Path, tmp_path: Path, environment: dict[str, str], finding: str
+) -> None:
+    outcome = run_probe(
+        "doctor", "--json", folder=tmp_path, LD_LIBRARY_PATH=str(library_folder), **environment
+    )
+    findings = {row["id"]: row for row in json.loads(outcome.text)["findings"]}
+    assert finding in findings
+    for part in ("title", "evidence", "detail", "fix"):
+        assert len(findings[finding][part]) > 10
+
+
 def test_card_lost_in_the_middle(library_folder: Path, tmp_path: Path) -> None:
     _, machine = scan(library_folder, tmp_path, NVML_STUB_MODE="lost")
     cards = [(card["state"], card["state_reason"]) for card in machine["accelerators"]]

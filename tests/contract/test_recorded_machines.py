@@ -11,7 +11,8 @@ import pytest
 
 from probe.collectors.host import RecordedHost
 from probe.collectors.run import scan_machine
-from probe.machine import AttemptResult, HostOrigin, Machine
+from probe.collectors.state_codes import STATES
+from probe.machine import AcceleratorState, AttemptResult, HostOrigin, Machine
 from probe.messages import has
 
 FOLDER = Path(__file__).parents[1] / "machines"
@@ -117,6 +118,13 @@ def test_every_state_has_its_sentence_and_fix(name: str) -> None:
         for lang in ("en", "ko"):
             assert has(f"states.{code}.sentence", lang)
             assert has(f"states.{code}.fix", lang)
+
+
+@pytest.mark.parametrize("code", sorted({*STATES, *(state.value for state in AcceleratorState)} - {"usable"}))
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_a_page_can_say_every_state(code: str, lang: str) -> None:
+    for part in ("title", "sentence", "evidence", "detail", "fix"):
+        assert has(f"states.{code}.{part}", lang), part
 
 
 _SECRETS = {
