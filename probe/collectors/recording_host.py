@@ -2,7 +2,7 @@
 
 import threading
 from binascii import b2a_base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from probe.collectors.host import Host
 
 _T = TypeVar("_T")
+_MOUNT_TABLE = "/proc/self/mountinfo"
 _HUNG = {"failure": ["timeout", "did not answer while the recording was made"]}
 
 
@@ -42,6 +43,8 @@ class RecordingHost:
         self._disks: dict[str, Any] = {}
         self._files: dict[str, dict[str, Any]] = {}
         self._programs: dict[tuple[str, ...], Any] = {}
+        self._found: dict[str, str | None] = {}
+        self._packages: dict[str, str | None] = {}
         self._registry: dict[str, dict[str, Any]] = {}
         self._calls: dict[str, dict[str, Any]] = {"sysctl": {}, "native": {}, "loopback": {}}
         self._nvml: dict[str, Any] | None = None
@@ -137,6 +140,26 @@ class RecordingHost:
         with self._lock:
             self._programs[key] = entry
         return output
+
+    def find_program(self, name: str) -> str | None:
+        """See Host.find_program."""
+        place = self._inner.find_program(name)
+        with self._lock:
+            self._found[name] = place
+        return place
+
+    def packages(self, names: Sequence[str]) -> Mapping[str, str]:
+        """See Host.packages; only those asked for are written."""
+        versions = self._inner.packages(names)
+        with self._lock:
+            self._packages |= {name: versions.get(name) for name in names}
+        return versions
+
+    def may_use(self, path: str) -> bool:
+        """See Host.may_use."""
+        usable = self._inner.may_use(path)
+        self._note(self._files, path, "usable", usable)
+        return usable
 
     def affinity(self) -> int | Failure:
         """See Host.affinity."""
@@ -250,11 +273,15 @@ class RecordingHost:
             )
         documents: dict[str, Any] = {
             "recording.json": head,
-            "files.json": {path: _short(entry) for path, entry in sorted(self._files.items())},
+            "files.json": {
+                path: _short(_needed(path, entry, self._disks)) for path, entry in sorted(self._files.items())
+            },
         }
-        if self._programs:
+        if self._programs or self._found or self._packages:
             documents["programs.json"] = {
-                "programs": [{"run": list(key), **entry} for key, entry in self._programs.items()]
+                "programs": [{"run": list(key), **entry} for key, entry in self._programs.items()],
+                "found": dict(sorted(self._found.items())),
+                "packages": dict(sorted(self._packages.items())),
             }
         if self._registry:
             documents["registry.json"] = dict(sorted(self._registry.items()))
@@ -280,6 +307,23 @@ def _written(value: Any) -> Any:
     if isinstance(value, str):
         return value.split("\n")
     return value
+
+
+def _needed(path: str, entry: dict[str, Any], places: Iterable[str]) -> dict[str, Any]:
+    """A mount table without mounts that hold none of the places asked: they may name what is private."""
+    lines = entry.get("text")
+    if path != _MOUNT_TABLE or not isinstance(lines, list):
+        return entry
+    asked = tuple(places)
+    kept = []
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        fields = before.split()
+        place = fields[4].rstrip("/") if len(fields) > 4 else ""
+        holds = any(asked_path == place or asked_path.startswith(place + "/") for asked_path in asked)
+        if not line or holds or after.startswith("cgroup"):
+            kept.append(line)
+    return {**entry, "text": kept}
 
 
 def _short(entry: dict[str, Any]) -> Any:

@@ -101,6 +101,7 @@ def test_recording_names_neither_person_nor_device(tmp_path: Path) -> None:
             "/proc/self/mountinfo": (
                 "40 22 0:44 / /home rw - nfs4 filer.example.co.kr:/x rw,addr=10.1.2.3,client=10.1.2.4\n"
                 "41 22 0:45 / /mnt rw - cifs //filer/share rw,username=minjun,domain=CORP,addr=fe80::1:2\n"
+                "43 22 0:47 / /mnt/secret-project rw - ext4 /dev/sdb1 rw\n"
                 f"42 22 0:46 / /boot rw - ext4 /dev/disk/by-uuid/{UUID} rw\n"
             ),
             "/proc/cpuinfo": "processor\t: 0\nmodel name\t: X1\n\nSerial\t\t: 100000001234abcd\n",
@@ -126,6 +127,7 @@ def test_recording_names_neither_person_nor_device(tmp_path: Path) -> None:
         "filer.example",
         "//filer",
         "corp",
+        "secret-project",
     ):
         assert secret not in everything, secret
     assert [card.state_reason for card in live.accelerators] == [None]
