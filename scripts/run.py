@@ -49,7 +49,7 @@ def install(folder: Path, what: list[str]) -> tuple[list[str], dict[str, str]]:
     Raises:
         SystemExit: pip failed; its own words stand above.
     """
-    quiet = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    quiet = ["-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     python = make_environment(folder)
     environment = dict(os.environ)
     if python is not None:
@@ -60,7 +60,9 @@ def install(folder: Path, what: list[str]) -> tuple[list[str], dict[str, str]]:
         what = [item for item in what if item != "-e"]
         command = [sys.executable, *quiet, "--upgrade", "--target", str(packages), *what]
         run = [sys.executable]
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(packages), os.environ.get("PYTHONPATH")]))
+        environment["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(packages), os.environ.get("PYTHONPATH")])
+        )
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
         sys.exit("pip could not install the packages; its message stands above")
     return run, environment
@@ -87,12 +89,14 @@ def main() -> int:
     # -P keeps the folder we stand in off sys.path, so the installed package answers, not the checkout.
     isolate = ["-P"] if sys.version_info >= (3, 11) else []
     try:
-        return subprocess.run([*run, *isolate, "-m", "probe", *sys.argv[1:]], env=environment, check=False).returncode
+        return subprocess.run(
+            [*run, *isolate, "-m", "probe", *sys.argv[1:]], env=environment, check=False
+        ).returncode
     except KeyboardInterrupt:
         return 130
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - run by whatever Python there is
         sys.exit("probe needs Python 3.10 or newer; this is " + sys.version.split()[0])
     sys.exit(main())

@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from run import ROOT, install
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from scripts.run import ROOT, install
 
 CHECKS = (
     ("format", ["-m", "ruff", "format", "--check", "--quiet", "."]),
@@ -28,7 +28,9 @@ def main() -> int:
     print("installing the test environment into .venv-test ...", file=sys.stderr, flush=True)
     run, environment = install(ROOT / ".venv-test", ["-e", ".[test]"])
     if rigs:
-        subprocess.run([*run, str(ROOT / "tests/rig/install_rigs.py")], cwd=ROOT, env=environment, check=False)
+        subprocess.run(
+            [*run, str(ROOT / "tests/rig/install_rigs.py")], cwd=ROOT, env=environment, check=False
+        )
     failed = []
     for name, check in CHECKS:
         print(f"== {name}", flush=True)
@@ -45,6 +47,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - run by whatever Python there is
         sys.exit("the tests need Python 3.10 or newer; this is " + sys.version.split()[0])
     sys.exit(main())

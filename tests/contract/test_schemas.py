@@ -75,7 +75,13 @@ def test_report_obeys_its_schema(spec: str) -> None:
     assert code == 0
     validate(document, "report")
     assert len(document["size_map"]) == 40
-    assert {cell["verdict"] for cell in document["size_map"]} <= {"comfortable", "usable", "slow", "no", "unknown"}
+    assert {cell["verdict"] for cell in document["size_map"]} <= {
+        "comfortable",
+        "usable",
+        "slow",
+        "no",
+        "unknown",
+    }
 
 
 def test_doctor_obeys_its_schema() -> None:
