@@ -20,6 +20,7 @@ def check(
     spec: options.MachineSpec = None,
     context: options.Context = options.DEFAULT_CONTEXT,
     parallel: options.Parallel = 1,
+    engine: options.Engine = None,
     quantization: options.Quantization = None,
     kv_type: options.KvType = None,
     kv_unified: options.KvUnified = False,
@@ -54,6 +55,7 @@ def check(
     asked = Options(
         context=context,
         parallel=parallel,
+        engine=engine,
         quantization=quantization,
         kv_type=kv_type,
         kv_unified=kv_unified,

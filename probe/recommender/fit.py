@@ -22,6 +22,7 @@ from probe.estimate.weight_bytes import WeightBytes
 from probe.estimate.weights import gguf_weights
 from probe.machine import Machine
 from probe.recommender.answer import Estimate, Placement, PlacementKind, Reason, Split, Verdict
+from probe.recommender.figures import generates_text, rule_of_thumb_bytes
 from probe.recommender.options import Options
 from probe.recommender.placements import (
     Tried,
@@ -36,7 +37,6 @@ from probe.recommender.pools import Pools, machine_pools
 from probe.recommender.speed_devices import speed_devices
 from probe.recommender.verdict import Fit, judge
 
-_BITS_OF = {"F32": 32, "F16": 16, "BF16": 16, "Q8_0": 8, "MXFP4": 4}
 ENGINE = "llama.cpp"
 
 
@@ -360,26 +360,3 @@ def _repository_argument(file_id: str, quantization: str) -> str:
     """`org/name:Q4_K_M` of a file on the hub, `org/name/file.gguf`."""
     parts = file_id.split("/")
     return f"{parts[0]}/{parts[1]}:{quantization}" if len(parts) > 2 else file_id
-
-
-def generates_text(spec: ModelSpec) -> bool:
-    """False for embedding models and rerankers."""
-    return spec.modality not in {"embedding", "reranker"}
-
-
-def rule_of_thumb_bytes(spec: ModelSpec, quantization: str) -> int | None:
-    """Parameters x bytes of the nominal width x the safety factor: shown beside the exact figure."""
-    params = spec.params_text or spec.params_total
-    bits = nominal_bits(quantization)
-    if params is None or bits is None:
-        return None
-    return round(params * bits / 8 * limits().rule_of_thumb.safety_factor)
-
-
-def nominal_bits(quantization: str) -> int | None:
-    """The width in a quantization's name: Q4_K_M 4, IQ3_XS 3, F16 16."""
-    known = _BITS_OF.get(quantization)
-    if known is not None:
-        return known
-    digits = "".join(character for character in quantization.split("_", maxsplit=1)[0] if character.isdigit())
-    return int(digits) if digits else None

@@ -10,7 +10,7 @@ from typing import Final
 
 from probe.catalog.model_spec import ModelSpec
 from probe.recommender.answer import Estimate, Verdict
-from probe.recommender.fit import generates_text
+from probe.recommender.figures import generates_text
 
 ANCHOR: Final = "Q4_K_M"
 RICHER: Final = ("Q8_0", "Q6_K", "Q5_K_M")

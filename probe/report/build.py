@@ -1,15 +1,20 @@
 """Puts the answers for one machine together: the documents every page is rendered from."""
 
 from probe import __version__
+from probe.catalog.engines import find_engine
 from probe.catalog.model_spec import ModelSpec
 from probe.catalog.models import catalog_date
+from probe.errors import UnknownNameError
 from probe.machine import Machine
 from probe.machine.redact import redact
 from probe.messages import t
-from probe.recommender.answer import Verdict
+from probe.recommender.answer import Estimate, Verdict
 from probe.recommender.engine_verdicts import engine_verdicts
 from probe.recommender.findings import Finding, find_problems
+from probe.recommender.fit import ENGINE as LLAMA_CPP
 from probe.recommender.fit import Estimator
+from probe.recommender.fit_vllm import ENGINE as VLLM
+from probe.recommender.fit_vllm import VllmEstimator
 from probe.recommender.headline import headline, routes
 from probe.recommender.options import Options
 from probe.recommender.rank import Recommendation, rank
@@ -30,6 +35,7 @@ from probe.report.documents import (
     Tool,
 )
 from probe.report.encode import estimate_document, estimate_fields, sentence
+from probe.report.model_index import with_model_index
 
 _STEPS = ((Verdict.COMFORTABLE,), (Verdict.USABLE,), (Verdict.SLOW,))
 
@@ -71,10 +77,27 @@ def build_doctor(machine: Machine, *, lang: str) -> DoctorDocument:
 
 def build_check(machine: Machine, spec: ModelSpec, options: Options, *, lang: str) -> CheckDocument:
     """`probe check`: one model on one machine."""
-    answer = best_answer(Estimator(machine, options), spec, full=True)
+    answer = engine_answer(machine, spec, options)
     return CheckDocument(
         **estimate_fields(answer, spec, lang), machine_name=named(machine, options).host.name
     )
+
+
+def engine_answer(machine: Machine, spec: ModelSpec, options: Options) -> Estimate:
+    """The answer of the asked engine; llama.cpp where none was asked.
+
+    Raises:
+        UnknownNameError: no such engine, or one whose memory is not computed yet.
+    """
+    engine = find_engine(options.engine).id if options.engine is not None else LLAMA_CPP
+    if engine == LLAMA_CPP:
+        return best_answer(Estimator(machine, options), spec, full=True)
+    if engine == VLLM:
+        estimator = VllmEstimator(machine, options)
+        if options.quantization is None:
+            return estimator.best(spec)
+        return estimator.estimate(spec, options.quantization)
+    raise UnknownNameError("answer.engine.not_computed", engine, (LLAMA_CPP, VLLM))
 
 
 def build_report(machine: Machine, options: Options, *, lang: str, created_at: str) -> ReportDocument:
@@ -89,7 +112,7 @@ def build_report(machine: Machine, options: Options, *, lang: str, created_at: s
     cells = size_map(machine, options)
     first = Surveyed(spec=picks[0].spec, answer=picks[0].answer) if picks else best
     top = headline(cells, first, known=known)
-    return ReportDocument(
+    report = ReportDocument(
         tool=Tool(name="probe", version=__version__, catalogs=catalog_date()),
         created_at=created_at,
         language=lang,
@@ -126,6 +149,7 @@ def build_report(machine: Machine, options: Options, *, lang: str, created_at: s
         models=tuple(_line(line) for line in lines),
         api_url=options.api_url,
     )
+    return with_model_index(report)
 
 
 def _whole(estimator: Estimator, line: Surveyed | None, lang: str) -> EstimateDocument | None:

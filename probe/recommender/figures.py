@@ -1,0 +1,44 @@
+"""Small figures that every engine's answer carries."""
+
+from typing import Final
+
+from probe.catalog.limits import limits
+from probe.catalog.model_spec import ModelSpec
+
+_BITS: Final = {
+    "F32": 32,
+    "F16": 16,
+    "BF16": 16,
+    "FP32": 32,
+    "FP16": 16,
+    "AWQ": 4,
+    "GPTQ-INT4": 4,
+    "GPTQ-INT8": 8,
+    "W4A16": 4,
+    "BNB-NF4": 4,
+    "BNB-NF4-DOUBLE": 4,
+}
+
+
+def generates_text(spec: ModelSpec) -> bool:
+    """False for embedding models and rerankers."""
+    return spec.modality not in {"embedding", "reranker"}
+
+
+def rule_of_thumb_bytes(spec: ModelSpec, quantization: str) -> int | None:
+    """Parameters x bytes of the nominal width x the safety factor: shown beside the exact figure."""
+    params = spec.params_text or spec.params_total
+    bits = nominal_bits(quantization)
+    if params is None or bits is None:
+        return None
+    return round(params * bits / 8 * limits().rule_of_thumb.safety_factor)
+
+
+def nominal_bits(quantization: str) -> int | None:
+    """The width in a quantization's name: Q4_K_M 4, IQ3_XS 3, bf16 16, fp8 8, MXFP4 4."""
+    known = _BITS.get(quantization.upper())
+    if known is not None:
+        return known
+    head = quantization.split("_", maxsplit=1)[0]
+    digits = "".join(character for character in head if character.isdigit())
+    return int(digits) if digits else None
