@@ -37,7 +37,7 @@ def main() -> int:
         if subprocess.run([*run, *check], cwd=ROOT, env=environment, check=False).returncode:
             failed.append(name)
     print("== tests", flush=True)
-    pytest = [*run, "-m", "pytest", "-q", *arguments]
+    pytest = [*run, "-m", "pytest", "-q", "-n", "auto", *arguments]
     if failed:
         print(f"FAILED before the tests: {', '.join(failed)}", flush=True)
     tests = subprocess.run(pytest, cwd=ROOT, env=environment, check=False).returncode
