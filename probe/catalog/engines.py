@@ -102,6 +102,9 @@ class EngineBuild(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     full_driver_windows: str | None = None
     archs: tuple[str, ...] = ()
     gfx_targets: tuple[str, ...] = ()
+    python: str | None = None
+    glibc_min: str | None = None
+    install: str | None = None  # what stands after `pip install`, for packages
     note: str | None = None
     source: tuple[str, ...]
     retrieved: str

@@ -12,7 +12,7 @@ from probe.catalog.model_spec import ModelSpec
 from probe.engines.cause import Cause
 from probe.engines.request import Request
 from probe.engines.vllm_budget import Budget, VllmGpu, budget_of
-from probe.engines.vllm_formats import format_refusal, written
+from probe.engines.vllm_formats import dtype_refusal, format_refusal, written
 from probe.engines.vllm_plan import (
     KvPlan,
     PlanRequest,
@@ -119,9 +119,11 @@ def serve_on(
     made = with_available(made, max(available, 0))
     memory = _memory(made, budgets, shares, gpus, tp=parallel.tp, conversations=request.parallel)
     fits = _fits(made, request, available)
-    if format_refusal(weights.quantization, gpu.capability) is not None:
+    refusal = format_refusal(weights.quantization, gpu.capability)
+    refusal = refusal or dtype_refusal(weights.quantization, made.dtype)
+    if refusal is not None:
         fits = False
-    causes = _causes(spec, weights.quantization, request, made=made, budget=budgets[tightest], fits=fits)
+    causes = _causes(spec, request, made=made, budget=budgets[tightest], fits=fits, refusal=refusal)
     return Serving(
         parallel=parallel,
         devices=tuple(one.device for one in gpus),
@@ -238,15 +240,14 @@ def _cache_bytes(made: KvPlan, conversations: int) -> tuple[int | None, int | No
 
 def _causes(
     spec: ModelSpec,
-    quantization: str,
     request: Request,
     *,
     made: KvPlan,
     budget: Budget,
     fits: bool | None,
+    refusal: Cause | None,
 ) -> tuple[Cause, ...]:
     causes = []
-    refusal = format_refusal(quantization, budget.gpu.capability)
     if refusal is not None:
         causes.append(refusal)
     if spec.max_context and request.context > spec.max_context:

@@ -34,6 +34,7 @@ _METHOD_ROWS: Final = {
     "bnb-int8": "bitsandbytes",
 }
 _FAMILIES: Final = (("mlx-", "mlx"), ("exl2-", "exl2_exl3"), ("exl3-", "exl2_exl3"))
+_DTYPES: Final = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 _PLAIN: Final = ("bf16", "fp16", "fp32")
 
 
@@ -86,6 +87,18 @@ def format_refusal(quantization: str, capability: tuple[int, int]) -> Cause | No
         code="vllm.format.capability",
         values={"format": quantization, "least": row.min_cc, "capability": written(capability)},
     )
+
+
+def dtype_refusal(quantization: str, dtype: str | None) -> Cause | None:
+    """Why a format cannot compute in the data type that the model gets here; None when it can.
+
+    Source: vllm 0.32.0, config/vllm.py (get_supported_act_dtypes of each method).
+    """
+    row = None if quantization in _PLAIN else method_row(quantization)
+    name = _DTYPES.get(dtype or "")
+    if row is None or name is None or not row.activation_dtypes or name in row.activation_dtypes:
+        return None
+    return Cause(code="vllm.format.dtype", values={"format": quantization, "dtype": dtype})
 
 
 def written(capability: tuple[int, int]) -> str:

@@ -1,0 +1,115 @@
+"""From the judgement of a machine to its document, with every sentence in one language."""
+
+from probe.catalog.preflight import PreflightCheck, preflight_checks
+from probe.catalog.vllm_quantization import vllm_quantization
+from probe.engines.vllm_command import Flag
+from probe.machine import Machine
+from probe.machine.server import ServerFacts
+from probe.messages import t
+from probe.recommender.preflight.alternatives import Alternative
+from probe.recommender.preflight.judge import Preflight, preflight
+from probe.recommender.preflight.serving import Served
+from probe.recommender.preflight.situation import Ask, Check
+from probe.report.documents_preflight import (
+    CheckResult,
+    FlagReason,
+    MatrixDocument,
+    MatrixRow,
+    PreflightAlternative,
+    PreflightDocument,
+    ServedModel,
+)
+from probe.report.encode import sentence
+
+
+def build_preflight(
+    machine: Machine, ask: Ask, *, lang: str, server: ServerFacts | None = None
+) -> PreflightDocument:
+    """`probe preflight`: one engine on one machine.
+
+    Args:
+        server: facts of the live system; None for a saved machine.
+    """
+    return preflight_document(preflight(machine, ask, server), ask, machine.host.name, lang)
+
+
+def preflight_document(made: Preflight, ask: Ask, name: str | None, lang: str) -> PreflightDocument:
+    """The judgement with its sentences."""
+    rows = {row.id: row for row in preflight_checks()}
+    return PreflightDocument(
+        engine=made.engine.id,
+        machine_name=name,
+        target_version=made.release.version if made.release is not None else None,
+        verdict=made.verdict.value,
+        checks=tuple(_check(check, rows[check.id], lang) for check in made.checks),
+        model=_model(made.served, ask),
+        command=made.start.lines if made.start is not None else None,
+        flags=tuple(_flag(flag, lang) for flag in (made.start.flags if made.start else ())),
+        alternatives=tuple(_alternative(one, lang) for one in made.alternatives),
+    )
+
+
+def _check(check: Check, row: PreflightCheck, lang: str) -> CheckResult:
+    def say(part: str) -> str:
+        return t(f"preflight.{check.id}.{part}", lang, **check.values)
+
+    return CheckResult(
+        id=check.id,
+        title=say("title"),
+        result=check.result.value,
+        blocking=check.blocking,
+        observed=check.observed,
+        required=say("needs"),
+        fix=say(check.fix) if check.fix is not None else None,
+        source=f"{'; '.join(row.source)} ({row.retrieved})",
+    )
+
+
+def _model(made: Served | None, ask: Ask) -> ServedModel | None:
+    if made is None or made.answer is None or ask.model is None:
+        return None
+    answer = made.answer
+    return ServedModel(
+        id=ask.model.id,
+        quantization=made.quantization,
+        tensor_parallel=answer.parallel.tp,
+        pipeline_parallel=answer.parallel.pp,
+        context=made.request.context,
+        parallel=made.request.parallel,
+        max_context=answer.max_context,
+        kv_tokens=answer.kv_tokens,
+        concurrency=answer.plan.max_concurrency,
+    )
+
+
+def _flag(flag: Flag, lang: str) -> FlagReason:
+    return FlagReason(flag=flag.name, value=flag.value, why=t(flag.why.code, lang, **flag.why.values))
+
+
+def _alternative(one: Alternative, lang: str) -> PreflightAlternative:
+    return PreflightAlternative(
+        engine=one.engine,
+        version=one.version,
+        build=one.build,
+        why=sentence(one.why, lang),
+        command=one.command,
+    )
+
+
+def build_matrix() -> MatrixDocument:
+    """`probe preflight vllm --matrix`: weight formats by GPU generation, as the catalog has them."""
+    tables = vllm_quantization()
+    return MatrixDocument(
+        engine="vllm",
+        version=tables.version,
+        generations=tables.generation_columns,
+        rows=tuple(
+            MatrixRow(
+                method=row.id,
+                name=row.cli,
+                min_compute_capability=row.min_cc,
+                cells={name: row.support.get(name) for name in tables.generation_columns},
+            )
+            for row in tables.methods
+        ),
+    )
