@@ -26,6 +26,8 @@ _CLOCK_TOLERANCE: Final = 0.03
 _MARKS: Final = re.compile(r"\((?:TM|R)\)", re.IGNORECASE)
 _MESA_SUFFIX: Final = re.compile(r"\s*\((?:RADV|DG2|BMG|ADL|RPL|TGL|MTL|ARL|LNL|ICL|CFL|KBL|SKL)\b[^)]*\)$")
 _MAKER: Final = re.compile(r"^(?:NVIDIA|AMD|ATI)\s+")
+# Windows' driver says `AMD Radeon 780M Graphics`, Linux' `AMD Radeon 780M`.
+_MODEL_AND_GRAPHICS: Final = re.compile(r"^(Radeon \d{3,4}[MS]) Graphics$")
 # What drivers print when they do not know the board: says nothing, so the PCI id decides.
 _NO_NAME: Final = frozenset({"", "Radeon Graphics", "Graphics", "Radeon", "GPU"})
 
@@ -33,7 +35,7 @@ _NO_NAME: Final = frozenset({"", "Radeon Graphics", "Graphics", "Radeon", "GPU"}
 def driver_name_key(name: str) -> str:
     """A driver's name without marks, maker and Mesa's chip suffix; the case stays (Super is not SUPER)."""
     plain = _MESA_SUFFIX.sub("", _MARKS.sub(" ", name))
-    return _MAKER.sub("", " ".join(plain.split()))
+    return _MODEL_AND_GRAPHICS.sub(r"\1", _MAKER.sub("", " ".join(plain.split())))
 
 
 @cache

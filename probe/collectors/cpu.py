@@ -37,7 +37,15 @@ _WINDOWS_FEATURES: Final = {
     39: "avx",
     40: "avx2",
     41: "avx512f",
+}
+_WINDOWS_ARM_FEATURES: Final = {
     43: "asimddp",
+    46: "sve",
+    47: "sve2",
+    66: "i8mm",
+    67: "asimdhp",
+    68: "bf16",
+    70: "sme",
 }
 # macOS sysctl -> Linux spelling.
 _MACOS_FEATURES: Final = {
@@ -230,11 +238,23 @@ def _windows(host: Host) -> Cpu | Failure:
     values = host.registry_values(_REGISTRY_KEY)
     if isinstance(values, Failure):
         return values
-    flags = [name for number, name in _WINDOWS_FEATURES.items() if host.native(_FEATURE, number) is True]
+    arm = is_arm(values)
+    features = _WINDOWS_ARM_FEATURES if arm else _WINDOWS_FEATURES
+    flags = [name for number, name in features.items() if host.native(_FEATURE, number) is True]
+    if arm:
+        flags.append("asimd")  # part of every 64-bit Arm processor
+    elif isinstance(states := host.native("GetEnabledXStateFeatures"), int) and states & _AMX_STATE:
+        flags += ["amx_tile", "amx_int8", "amx_bf16"]  # no processor has the tiles without both
     return parse_registry_processor(values, flags)
 
 
 _FEATURE: Final = "IsProcessorFeaturePresent"
+_AMX_STATE: Final = 1 << 18  # XSTATE_MASK_AMX_TILE_DATA, winnt.h
+
+
+def is_arm(values: Mapping[str, RegistryValue]) -> bool:
+    """Whether the processor is an Arm one: an emulated interpreter of x86 does not know."""
+    return str(values.get("Identifier", "")).startswith("ARM")
 
 
 def parse_registry_processor(values: Mapping[str, RegistryValue], flags: Iterable[str]) -> Cpu:
@@ -246,6 +266,7 @@ def parse_registry_processor(values: Mapping[str, RegistryValue], flags: Iterabl
     vendor = str(values.get("VendorIdentifier", ""))
     return Cpu(
         brand=brand,
+        architecture="aarch64" if is_arm(values) else None,
         vendor=_VENDORS.get(vendor, "qualcomm" if "Qualcomm" in vendor else "other") if vendor else None,
         isa=telling_flags(isa),
     )

@@ -129,6 +129,9 @@ class LocalHost:
             except OSError as error:
                 return failure_of(error)
         if sys.platform == "win32":
+            if (os.cpu_count() or 0) > 64:
+                # A mask holds one group of 64; Windows 11 and Server 2022 let a process use all groups.
+                return Failure(AttemptResult.ABSENT, "more processors than a mask holds")
             import psutil
 
             try:

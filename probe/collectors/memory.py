@@ -42,6 +42,8 @@ def collect(host: Host) -> Facts:
 
 def collect_numa(host: Host) -> Facts:
     """NUMA nodes and whether they have processors. Asked apart: node files belong to device drivers too."""
+    if host.platform().system != "linux":
+        return
     names, attempt = ask(host, _NODES, lambda: host.list_directory(_NODES))
     yield attempt
     if isinstance(names, Failure):

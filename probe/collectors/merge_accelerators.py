@@ -11,6 +11,7 @@ from probe.collectors.nvidia_state import NVML, bus_code, explained, nvml_failur
 from probe.collectors.nvml_device import is_integrated
 from probe.collectors.pci import BUS, NOT_GPUS
 from probe.collectors.state_codes import STATES
+from probe.collectors.windows_collectors import DISPLAY_SOURCE
 from probe.machine.accelerator import Accelerator, AcceleratorKind, AcceleratorState, PcieLink
 from probe.machine.attempt import Attempt, AttemptResult, Source
 from probe.machine.description import Link, NvidiaDriver, OperatingSystem
@@ -72,7 +73,7 @@ def merge_accelerators(
     has_card = any(card.row.vendor == "nvidia" for card in cards)
     # In WSL and in many containers the bus shows no card even where there is one.
     bus_known = not system.wsl and any(
-        attempt.source == BUS and attempt.result is AttemptResult.OK for attempt in attempts
+        attempt.source in (BUS, DISPLAY_SOURCE) and attempt.result is AttemptResult.OK for attempt in attempts
     )
     for position, card in enumerate(cards):
         version = nvidia.driver_version if card.row.vendor == "nvidia" else card.row.driver_version
@@ -184,6 +185,11 @@ def _add_bus(
             _fill(card, on_bus.row)
             new.remove(on_bus)
     drivers = {device.address: device for device in bus}
+    for card in cards:
+        # Windows names its cards itself; one of NVIDIA's that NVML does not know has its reason there.
+        lone = card.source == DISPLAY_SOURCE and card.row.vendor == "nvidia"
+        if lone and card.row.state is AcceleratorState.USABLE and card.row.pci_address in drivers:
+            card.set_state(bus_code(drivers[card.row.pci_address], files, failure, system))
     for card in new:
         address = card.row.pci_address or ""
         if card.row.vendor == "nvidia":

@@ -21,6 +21,10 @@ _Asker = Callable[[Sequence[int | str]], Plain | Failure]
 def answer(question: str, arguments: Sequence[int | str]) -> Plain | Failure:
     """The answer to one row; a question of another system is absent, not an error."""
     row = _QUESTIONS.get(question)
+    if row is None and sys.platform == "win32":
+        from probe.collectors.windows_calls import CALLS
+
+        row = ("win32", CALLS[question]) if question in CALLS else None
     if row is None:
         return Failure(AttemptResult.ABSENT, "no such call on this system")
     system, ask = row

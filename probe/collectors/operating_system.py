@@ -135,8 +135,9 @@ def parse_windows_version(fields: Mapping[str, RegistryValue]) -> OperatingSyste
     revision = fields.get("UBR")
     kernel = f"10.0.{build}" + (f".{revision}" if isinstance(revision, int) else "") if build else None
     version = fields.get("DisplayVersion") or fields.get("ReleaseId")
+    edition = str(fields.get("EditionID") or "") or None
     return OperatingSystem(
-        name=name, version=str(version) if version else None, kernel=kernel, desktop=client
+        name=name, version=str(version) if version else None, edition=edition, kernel=kernel, desktop=client
     )
 
 

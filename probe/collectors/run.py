@@ -22,6 +22,7 @@ from probe.collectors import (
     power,
     smbios_memory,
     storage,
+    windows_collectors,
 )
 from probe.collectors.answers import UnrecordedRequestError
 from probe.collectors.facts import Collector, Fact
@@ -40,12 +41,16 @@ COLLECTORS: Final[tuple[tuple[str, Collector], ...]] = (
     ("processor", cpu.collect),
     ("cgroup limits", container.collect_limits),
     ("memory", memory.collect),
+    ("Windows", windows_collectors.collect_system),
+    ("job limits", windows_collectors.collect_limits),
+    ("Windows power", windows_collectors.collect_power),
     ("memory modules", smbios_memory.collect),
     ("NUMA nodes", memory.collect_numa),
     *storage.collectors(),
     ("power", power.collect),
     ("pci bus", pci.collect),
     ("nvidia driver files", nvidia_files.collect),
+    ("display adapters", windows_collectors.collect_display),
     ("nvml", nvml.collect),
 )
 

@@ -101,6 +101,11 @@ class _Structure(msgspec.Struct, frozen=True):
         return plain_text(self.strings[number - 1])
 
 
+def type_name(code: int | None) -> str | None:
+    """`DDR4` for 26; None for codes that say nothing of the technology."""
+    return _TYPES.get(code or 0)
+
+
 def plain_text(value: str | None) -> str | None:
     """A maker's string, None where it says that there is none."""
     text = " ".join((value or "").split())
@@ -166,7 +171,7 @@ def _structures(raw: bytes) -> Iterator[_Structure]:
 def _device(structure: _Structure) -> MemoryDevice:
     return MemoryDevice(
         size_bytes=_size(structure),
-        type=_TYPES.get(structure.byte(0x12) or 0),
+        type=type_name(structure.byte(0x12)),
         rated=_speed(structure, 0x15, 0x54),
         configured=_speed(structure, 0x20, 0x58),
         locator=structure.text(0x10),

@@ -53,6 +53,11 @@ def _collect_windows(host: Host) -> Facts:
         yield from _tell(table, "SMBIOS")
     else:
         yield attempt
+        from probe.collectors.windows_cim import memory_devices
+
+        devices, attempt = memory_devices(host)
+        yield attempt
+        yield from _tell(Smbios(devices=devices), attempt.source)
     kib, attempt = ask(host, _INSTALLED, lambda: host.native(_INSTALLED))
     yield attempt
     if isinstance(kib, int) and kib > 0:

@@ -23,6 +23,8 @@ STATES: Final[dict[str, AcceleratorState]] = {
     "given_to_virtual_machine": AcceleratorState.BLOCKED,
     "in_use": AcceleratorState.BLOCKED,
     "driver_mismatch": AcceleratorState.UNUSABLE,
+    "device_disabled": AcceleratorState.BLOCKED,
+    "device_stopped": AcceleratorState.UNUSABLE,
     "gpu_lost": AcceleratorState.UNUSABLE,
     "reset_required": AcceleratorState.UNUSABLE,
     "insufficient_power": AcceleratorState.UNUSABLE,

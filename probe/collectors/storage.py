@@ -68,6 +68,12 @@ def _collect(purpose: str, host: Host) -> Facts:
         kind = _kind(host, there)
         if kind:
             yield Found(Disk(path=path, purpose=purpose, kind=kind), "/proc/self/mountinfo")
+    elif host.platform().system == "windows":
+        from probe.collectors.windows_storage import disk_kind as windows_disk_kind
+
+        kind = windows_disk_kind(host, there)
+        if kind:
+            yield Found(Disk(path=path, purpose=purpose, kind=kind), "storage properties")
 
 
 def place_of(host: Host, purpose: str) -> str | None:

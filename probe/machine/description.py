@@ -34,6 +34,7 @@ class OperatingSystem(msgspec.Struct, frozen=True, kw_only=True):
     family: OsFamily | None = None
     name: str | None = None  # "Ubuntu"
     version: str | None = None  # "24.04"
+    edition: str | None = None  # Windows: "Professional", "Core", "Enterprise"
     kernel: str | None = None
     wsl: int | None = None  # 1 or 2
     container: str | None = None  # docker, podman, lxc, kubernetes ...

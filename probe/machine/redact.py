@@ -88,6 +88,23 @@ _SERIAL: Final = re.compile(
     r"\"?\s*[:=]\s*\"?)([^\s\",][^\",\r\n]*)"
 )
 _HOME: Final = re.compile(r"(/home/|/Users/|(?i:[A-Z]:\\+Users\\+))([^/\\\s\"':;,]+)")
+# UUIDs that are the same on every Windows machine, in lower case.
+PUBLIC_UUIDS: Final = frozenset(
+    {
+        "4d36e968-e325-11ce-bfc1-08002be10318",  # setup class of display adapters
+        "f01a9d53-3ff6-48d2-9f97-c8a7004be10c",  # of NPUs
+        "4d36e96c-e325-11ce-bfc1-08002be10318",  # of sound: a GPU's second function
+        "4d36e97d-e325-11ce-bfc1-08002be10318",  # of system devices
+        "36fc9e60-c465-11cf-8056-444553540000",  # of USB controllers
+        "381b4222-f694-41f0-9685-ff5bb260df2e",  # power plans and modes
+        "8c5e7fda-e8bf-4a96-9a85-a6e23a8c635c",
+        "e9a42b02-d5df-448d-aa00-03f14749eb61",
+        "a1841308-3541-4fab-bc81-f71556f20b4a",
+        "961cc777-2547-4f9d-8174-7d86181b8a7a",
+        "3af9b8d9-7c97-431d-ad78-34a8bfea439f",
+        "ded574b5-45a0-4f42-8737-46345c09c238",
+    }
+)
 _NO_UUID: Final = "00000000-0000-0000-0000-"
 _DEVICE: Final = re.compile(r"\b((?:GPU|MIG)-)([0-9a-f]{4,}[0-9a-f-]*)")
 # Sources of network file systems in a mount table, and who mounted them.
@@ -127,7 +144,7 @@ class Redactor:
 
     def _pseudonym(self, uuid: str) -> str:
         """A number in place of a UUID, the same wherever it stands, so that masks still name their device."""
-        if uuid.startswith(_NO_UUID):
+        if uuid.startswith(_NO_UUID) or uuid.lower() in PUBLIC_UUIDS:
             return uuid
         return self._pseudonyms.setdefault(uuid.lower(), f"{_NO_UUID}{len(self._pseudonyms) + 1:012d}")
 
