@@ -44,7 +44,7 @@ def check_page(check: CheckDocument, lang: str, *, explain: bool = False) -> Pag
 
 
 def _section(title: str, lang: str, *blocks: Block) -> Section:
-    return Section(title=t(f"page.section.{title}", lang), blocks=blocks)
+    return Section(title=t(f"page.section.{title}", lang), blocks=blocks, id=title)
 
 
 def _machine(check: CheckDocument, lang: str) -> str:

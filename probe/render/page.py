@@ -92,10 +92,11 @@ Block = Table | Facts | Paragraph | Command | Items | Heading
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the page under one title."""
+    """A part of the page under one title; `id` names it inside a page that has links."""
 
     title: str
     blocks: tuple[Block, ...]
+    id: str = ""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,7 +53,7 @@ def report_page(report: ReportDocument, lang: str, *, verbose: bool = False) -> 
 
 
 def _section(title: str, lang: str, *blocks: Block) -> Section:
-    return Section(title=t(f"page.section.{title}", lang), blocks=blocks)
+    return Section(title=t(f"page.section.{title}", lang), blocks=blocks, id=title)
 
 
 def _notices(findings: Sequence[FindingDocument], lang: str) -> tuple[Paragraph, ...]:
