@@ -165,6 +165,18 @@ class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
     time_to_first_token_s: float | None = None
 
 
+class ModelIndex(msgspec.Struct, frozen=True, kw_only=True):
+    """The lines of `models` as columns in the same order; made and explained in model_index.py."""
+
+    ids: str  # one id a line
+    verdicts: str  # one letter a model: c u s n, ? for unknown
+    bases: tuple[str, ...]
+    basis: str  # one sign a model: place in `bases` as a digit or letter, - where no speed is known
+    decode_tokens_per_s: str  # low, value, high of each model that has a speed, four digits, a blank between
+    rest_bytes: int  # of what follows this member in the file, without and with indentation
+    rest_bytes_indented: int
+
+
 class SummaryDocument(msgspec.Struct, frozen=True, kw_only=True):
     """The sentence on top, and the ends of the scale."""
 
@@ -183,13 +195,15 @@ class ReportDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
     created_at: str
     language: str
     machine: Machine
+    api_url: str | None = None
     findings: tuple[FindingDocument, ...]
     engines: tuple[EngineDocument, ...]
     summary: SummaryDocument
+    # Whoever reads a folder of reports stops here: the three bulky members stay last (see model_index.py).
+    model_index: ModelIndex | None = None
     size_map: tuple[SizeMapCell, ...]
     recommendations: tuple[RecommendationDocument, ...]
     models: tuple[ModelLine, ...]
-    api_url: str | None = None
 
 
 class CheckDocument(EstimateDocument, frozen=True, kw_only=True, tag_field="kind", tag="estimate"):
