@@ -1,5 +1,6 @@
 """How llama.cpp lays a model out in memory, device by device, and the longest context that fits."""
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -11,15 +12,17 @@ from probe.engines.llama_cpp_split import LayerPlan, plan_layers
 from probe.engines.request import LayerSplit, Request
 from probe.estimate.breakdown import DeviceMemory, MemoryBreakdown
 from probe.estimate.compute_buffer import (
+    BroughtBytes,
     Devices,
     batch_of,
     compute_buffer_bytes,
     device_buffer_bytes,
     output_buffer_bytes,
 )
+from probe.estimate.compute_graph.attention import KEYS, KEYS_AND_VALUES, VALUES
 from probe.estimate.compute_graph.builder import Batch
 from probe.estimate.gguf_metadata import gguf_metadata
-from probe.estimate.kv_cache import CacheCells, cache_cells, fits_blocks, kv_bytes_per_layer
+from probe.estimate.kv_cache import CacheCells, cache_cells, fits_blocks, kv_bytes_per_layer, row_bytes
 from probe.estimate.llama_hparams import Hparams, hparams_from_metadata
 from probe.estimate.not_modeled import NotModeledError
 from probe.estimate.recurrent_state import state_bytes_per_layer
@@ -28,6 +31,7 @@ from probe.estimate.weights import gguf_tensor_bytes
 from probe.machine.ranges import ByteRange
 
 LOGICAL_BATCH: Final = 2048  # n_batch default, common/common.h
+_OFFLOAD_ROWS: Final = 32  # op_offload_min_batch_size, ggml/src/ggml-cuda/ggml-cuda.cu
 
 _hparams_cache: dict[int, tuple[ModelSpec, Hparams]] = {}
 
@@ -72,16 +76,14 @@ def prediction_layers(spec: ModelSpec) -> int:
     return h.layers_in_file - h.layers
 
 
-def _placement(plan: LayerPlan, h: Hparams) -> Devices:
+def _placement(plan: LayerPlan, h: Hparams, brought: BroughtBytes) -> Devices:
     """The plan in numbers: GPUs in order, the CPU last."""
     numbers = {name: index for index, name in enumerate((*plan.devices[1:], "cpu"))}
-    of_layer = tuple(numbers[name] for name in plan.device_of_layer)
+    of_layer = tuple(numbers[name] for name in plan.device_of_layer[: h.layers])
     gpus = len(numbers) - 1
     # llama_context, src/llama-context.cpp#L440: every layer on several GPUs, no tensor moved by hand
-    pipeline = gpus > 1 and gpus not in of_layer and plan.output_device != "cpu" and not plan.host_experts
-    return Devices(
-        len(numbers), of_layer[: h.layers], numbers[plan.output_device], plan.host_experts, pipeline
-    )
+    pipeline = gpus > 1 and not plan.keeps_layers_on_host
+    return Devices(len(numbers), of_layer, numbers[plan.output_device], brought, pipeline)
 
 
 def _compute(
@@ -91,16 +93,36 @@ def _compute(
     try:
         if len(plan.devices) == 1:
             return {"cpu": compute_buffer_bytes(spec, h, batch)}
-        devices = _placement(plan, h)
-        sizes = () if devices.all_on_gpus else _tensor_sizes(spec, weights)
-        found = device_buffer_bytes(spec, h, batch, devices, sizes)
+        large = plan.keeps_layers_on_host and batch.tokens >= _OFFLOAD_ROWS
+        experts_only = "cpu" not in plan.device_of_layer
+        brought = _brought(_tensor_sizes(spec, weights), h, batch, experts_only) if large else ()
+        found = device_buffer_bytes(spec, h, batch, _placement(plan, h, brought))
     except NotModeledError:
         return None
     return dict(zip((*plan.devices[1:], "cpu"), found, strict=True))
 
 
+@lru_cache(maxsize=4096)
+def _brought(
+    sizes: tuple[tuple[str, int], ...], h: Hparams, batch: Batch, experts_only: bool
+) -> BroughtBytes:
+    """What layers in host memory read: their weights and cache, or only routed experts."""
+    read = tuple((name.removesuffix(".weight"), size) for name, size in sizes)
+    if experts_only:
+        return tuple((name, size) for name, size in read if name.endswith("_exps"))
+    room = batch.cells.full * batch.cells.streams
+    widest = (0, 0)
+    for layer, cached in enumerate(h.cached):
+        if cached and not h.sliding[layer]:
+            keys, values = h.kv_heads[layer] * h.key_size[layer], h.kv_heads[layer] * h.value_size[layer]
+            width = (row_bytes(batch.type_k, keys), 0 if h.mla else row_bytes(batch.type_v, values))
+            widest = max(widest, width)
+    keys, values = room * widest[0], room * widest[1]
+    return (*read, (KEYS, keys), (VALUES, values), (KEYS_AND_VALUES, keys + values))
+
+
 def _tensor_sizes(spec: ModelSpec, weights: WeightBytes) -> tuple[tuple[str, int], ...]:
-    """Bytes of a tensor of each name; none where a recipe does not say."""
+    """Bytes of a tensor of each name."""
     if spec.origin == "gguf" and spec.stored_tensors is not None:
         found: dict[str, int] = {}
         for tensor in spec.stored_tensors:
@@ -108,6 +130,17 @@ def _tensor_sizes(spec: ModelSpec, weights: WeightBytes) -> tuple[tuple[str, int
             found[name] = max(found.get(name, 0), tensor.size_bytes)
         return tuple(found.items())
     return gguf_tensor_bytes(spec, weights.quantization)
+
+
+@lru_cache(maxsize=4096)
+def _caches(
+    h: Hparams, cells: CacheCells, type_k: str, type_v: str, flash: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Keys and values, and recurrent states, of each layer."""
+    return (
+        kv_bytes_per_layer(h, cells, type_k=type_k, type_v=type_v, flash_attention=flash),
+        state_bytes_per_layer(h, cells.sequences),
+    )
 
 
 def lay_out(
@@ -137,10 +170,7 @@ def lay_out(
         h = hparams_of(spec)
         cells = cells_of(h, request)
         flash = uses_flash_attention(request)
-        kv_layers = kv_bytes_per_layer(
-            h, cells, type_k=request.kv_type_k, type_v=request.kv_type_v, flash_attention=flash
-        )
-        state_layers = state_bytes_per_layer(h, request.parallel)
+        kv_layers, state_layers = _caches(h, cells, request.kv_type_k, request.kv_type_v, flash)
     except NotModeledError:
         return MemoryBreakdown(
             per_device=tuple(
@@ -163,11 +193,11 @@ def lay_out(
         type_k=request.kv_type_k,
         type_v=request.kv_type_v,
     )
-    compute = _compute(spec, h, weights, batch, plan)
     caches, states = dict.fromkeys(plan.devices, 0), dict.fromkeys(plan.devices, 0)
     for name, cache, state in zip(plan.device_of_layer, kv_layers, state_layers, strict=False):
         caches[name] += cache
         states[name] += state
+    compute = _compute(spec, h, weights, batch, plan)
     output = output_buffer_bytes(h, request.parallel)
     return MemoryBreakdown(
         per_device=tuple(

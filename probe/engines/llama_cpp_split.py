@@ -1,6 +1,7 @@
 """Which device holds which layer, as llama.cpp decides it from -ngl, --tensor-split and --n-cpu-moe."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -18,9 +19,9 @@ class LayerPlan(NamedTuple):
     host_experts: int = 0  # first layers whose routed experts stay in host memory
 
     @property
-    def offloads(self) -> bool:
-        """Whether any layer runs on a GPU."""
-        return len(self.devices) > 1
+    def keeps_layers_on_host(self) -> bool:
+        """Whether weights that layers work with stay in host memory."""
+        return self.host_experts > 0 or "cpu" in self.device_of_layer
 
     def layers_of(self, device: str) -> tuple[int, ...]:
         """Layers on `device`, counted from 0."""
@@ -48,30 +49,48 @@ def plan_layers(weights: WeightBytes, split: LayerSplit, *, prediction_layers: i
     count = len(weights.layers)
     dealt = count + prediction_layers
     gpu_layers = min(engine_gpu_layers(split, prediction_layers), dealt + 1)
-    names = tuple(name for name, _ in split.shares)
+    names = tuple(name for name, _ in split.shares) if gpu_layers else ()
     start = dealt + 1 - gpu_layers
-    placed = ["cpu"] * count
-    output_device = "cpu"
-    if gpu_layers:
-        cumulated = _cumulated(tuple(share for _, share in split.shares))
-        for layer in (*range(start, count), dealt):
-            index = min(bisect_right(cumulated, (layer - start) / gpu_layers), len(names) - 1)
-            if layer < count:
-                placed[layer] = names[index]
-            else:
-                output_device = names[index]
     host_experts = min(split.cpu_expert_layers, count) if gpu_layers else 0
-    sizes = dict.fromkeys(("cpu", *(names if gpu_layers else ())), 0)
+    sizes = dict.fromkeys(("cpu", *names), 0)
     sizes["cpu"] += weights.token_embedding_bytes + weights.per_layer_embedding_bytes
     sizes["cpu"] += weights.position_embedding_bytes
-    for layer, (device, size) in enumerate(zip(placed, weights.layers, strict=True)):
-        apart = weights.layer_experts[layer] if layer < host_experts else 0
-        sizes["cpu"] += apart
-        sizes[device] += size - apart
+    placed: tuple[str, ...] = ()
+    output_device = "cpu"
+    for device, first, behind in _ranges(split, names, start, dealt + 1):
+        own = slice(first, min(behind, count))
+        placed += (device,) * max(own.stop - first, 0)
+        sizes[device] += sum(weights.layers[own])
+        if behind > dealt:
+            output_device = device
+    for layer in range(host_experts):
+        sizes[placed[layer]] -= weights.layer_experts[layer]
+        sizes["cpu"] += weights.layer_experts[layer]
     sizes[output_device] += weights.output_bytes
     if weights.output_is_tied and output_device != "cpu":
         sizes[output_device] += weights.token_embedding_bytes
-    return LayerPlan(tuple(sizes), tuple(placed), output_device, sizes, host_experts)
+    return LayerPlan(tuple(sizes), placed, output_device, sizes, host_experts)
+
+
+def _ranges(
+    split: LayerSplit, names: tuple[str, ...], start: int, count: int
+) -> Iterator[tuple[str, int, int]]:
+    """Each device with its first layer and the one behind its last, of `count` with the output."""
+    yield "cpu", 0, start
+    if len(names) == 1:
+        yield names[0], start, count
+        return
+    if not names:
+        return
+    cumulated = _cumulated(tuple(share for _, share in split.shares))
+    dealt = count - start
+    owners = [
+        min(bisect_right(cumulated, (layer - start) / dealt), len(names) - 1) for layer in range(start, count)
+    ]
+    for index, name in enumerate(names):
+        first, behind = bisect_left(owners, index), bisect_right(owners, index)
+        if behind > first:
+            yield name, start + first, start + behind
 
 
 def _cumulated(shares: tuple[float, ...]) -> list[float]:

@@ -1,29 +1,30 @@
 """Scratch memory of one batch in llama.cpp, computed from the compute graph's own tensors.
 
-The graph of the architecture is built and laid out by the engine's allocator and scheduler
-rules (compute_graph/); nothing is fitted. All 1,171 rows of tests/truth/llamacpp_memory.csv.gz
-come out to the engine's last digit.
+The graph of the architecture is built and laid out by the engine's allocator rules
+(compute_graph/); nothing is fitted. All 1,171 rows of tests/truth/llamacpp_memory.csv.gz come
+out to the engine's last digit.
 """
 
-from bisect import bisect_right
-from collections.abc import Hashable
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from typing import Final, NamedTuple
 
+from probe.catalog.buffer_table import StoredBuffers, stored_buffers
 from probe.catalog.model_spec import ModelSpec
 from probe.estimate.compute_graph import build_graph
 from probe.estimate.compute_graph.allocator import peak_bytes
 from probe.estimate.compute_graph.builder import Batch, Builder
-from probe.estimate.compute_graph.ggml import INPUT_HOME, OUTPUT_HOME
-from probe.estimate.compute_graph.repetition import first_of_each, representative_layers
-from probe.estimate.compute_graph.scheduler import device_sizes
+from probe.estimate.compute_graph.ggml import Graph
+from probe.estimate.compute_graph.offload import PIPELINE_COPIES, OffloadPeaks, offload_peaks
+from probe.estimate.compute_graph.repetition import representative_layers
 from probe.estimate.compute_graph.shapes import Shapes, shapes_of
-from probe.estimate.kv_cache import CacheCells
+from probe.estimate.kv_cache import CacheCells, cache_cells
 from probe.estimate.llama_hparams import Hparams
 from probe.estimate.not_modeled import UNKNOWN_SHAPES, NotModeledError
 
-TensorSizes = tuple[tuple[str, int], ...]  # name after `blk.N.` (full name outside the layers), bytes
-_Kind = tuple[Hashable, int, bool]  # what the layer is, its device, whether its experts stay on the host
+USUAL_CONTEXT: Final = 8192
+USUAL_UBATCH: Final = 512
+BroughtBytes = tuple[tuple[str, int], ...]  # weights by name, and the cache of a layer
 
 
 class Devices(NamedTuple):
@@ -32,18 +33,13 @@ class Devices(NamedTuple):
     total: int  # the CPU counted
     of_layer: tuple[int, ...]
     of_output: int
-    host_experts: int = 0  # layers whose routed experts stay in host memory
+    brought: BroughtBytes = ()  # read from host memory: on the first GPU for a large batch
     pipeline: bool = False  # several GPUs work on several batches at once
 
     @property
     def cpu(self) -> int:
         """The CPU's number."""
         return self.total - 1
-
-    @property
-    def all_on_gpus(self) -> bool:
-        """Nothing but the input tables lies in host memory."""
-        return self.of_output != self.cpu and self.cpu not in self.of_layer and not self.host_experts
 
 
 def batch_of(
@@ -68,32 +64,49 @@ def batch_of(
     return Batch(tokens, cells.sequences, wanted, cells, flash_attention, type_k, type_v)
 
 
+def usual_batch(h: Hparams) -> Batch:
+    """The batch of a request in which nothing was asked for: what the catalog's table holds."""
+    cells = cache_cells(h, context=USUAL_CONTEXT, parallel=1, ubatch=USUAL_UBATCH, unified=False)
+    return batch_of(cells, ubatch=USUAL_UBATCH, flash_attention=True)
+
+
 def compute_buffer_bytes(spec: ModelSpec, h: Hparams, batch: Batch) -> int:
     """Bytes of the compute buffer when everything runs on the CPU.
 
     Raises:
         NotModeledError: no graph for this architecture, or its shapes are not known.
     """
-    return _on_cpu(_checked(shapes_of(spec), h), h, batch)
+    row = _stored_row(spec, h, batch)
+    return computed_buffers(spec, h, batch).cpu if row is None else row.cpu
 
 
-def device_buffer_bytes(
-    spec: ModelSpec, h: Hparams, batch: Batch, devices: Devices, sizes: TensorSizes = ()
-) -> tuple[int, ...]:
+def device_buffer_bytes(spec: ModelSpec, h: Hparams, batch: Batch, devices: Devices) -> tuple[int, ...]:
     """Bytes of each device's compute buffer, GPUs first, the CPU last.
 
-    Args:
-        sizes: bytes of the weights; needed where weights in host memory are copied to a
-            GPU for a large batch.
+    Large batches of layers in host memory run on the first GPU as well, with their weights
+    and caches brought there for the moment. Every GPU is taken to support every operation
+    and to hold layers of every kind.
 
     Raises:
         NotModeledError: no graph for this architecture, or its shapes are not known.
     """
+    known = _stored_row(spec, h, batch) or computed_buffers(spec, h, batch)
     if devices.total == 1:
-        return (compute_buffer_bytes(spec, h, batch),)
-    shapes = _checked(shapes_of(spec), h)
-    ends = devices._replace(of_layer=(), host_experts=0)
-    return _divided(shapes, h, batch, _picked(shapes, h, devices), ends, sizes)
+        return (known.cpu,)
+    used = set(devices.of_layer)
+    sizes = []
+    for gpu in range(devices.cpu):
+        has_head = gpu == devices.of_output
+        if not (has_head or gpu in used):
+            sizes.append(0)
+        elif devices.pipeline:
+            sizes.append(known.last if has_head else known.middle if gpu else known.first)
+        else:
+            sizes.append(known.whole if has_head else known.layers)
+    in_use = known.readings
+    fetched = [in_use[name] + size for name, size in devices.brought if name in in_use]
+    sizes[0] = max(sizes[0], *fetched, 0)
+    return (*sizes, known.hosts if devices.pipeline else known.host)
 
 
 def output_buffer_bytes(h: Hparams, sequences: int) -> int:
@@ -101,81 +114,119 @@ def output_buffer_bytes(h: Hparams, sequences: int) -> int:
     return 4 * h.vocabulary * sequences
 
 
-def _checked(shapes: Shapes, h: Hparams) -> Shapes:
+class Buffers:
+    """All figures of one model and batch, each laid out when it is asked for."""
+
+    def __init__(self, shapes: Shapes, h: Hparams, batch: Batch) -> None:
+        """Nothing is computed yet."""
+        self._shapes = shapes
+        self._h = h
+        self._batch = batch
+        self._sequence = _sequence(shapes, h)
+
+    def _graph(self, *, continued: bool = False) -> Graph:
+        shapes = self._shapes
+        return build_graph(
+            Builder(
+                self._h,
+                self._batch,
+                shapes.outside,
+                shapes.layers,
+                sequence=self._sequence,
+                continued=continued,
+            )
+        )
+
+    @cached_property
+    def cpu(self) -> int:
+        """Everything on the CPU."""
+        graph = self._graph()
+        return peak_bytes(graph.leafs, graph.nodes)
+
+    @cached_property
+    def _alone(self) -> OffloadPeaks:
+        return offload_peaks(self._graph())
+
+    @cached_property
+    def _first(self) -> OffloadPeaks:
+        return offload_peaks(self._graph(), PIPELINE_COPIES)
+
+    @cached_property
+    def _later(self) -> OffloadPeaks:
+        return offload_peaks(self._graph(continued=True), PIPELINE_COPIES)
+
+    @property
+    def layers(self) -> int:
+        """A GPU that has layers but not the head."""
+        return self._alone.layers
+
+    @property
+    def whole(self) -> int:
+        """A GPU with layers and head."""
+        return self._alone.whole
+
+    @property
+    def host(self) -> int:
+        """Host memory beside them."""
+        return self._alone.host
+
+    @property
+    def readings(self) -> Mapping[str, int]:
+        """What is in use on the GPU, at most, when a weight or cache is read, by its name."""
+        return self._alone.readings
+
+    @property
+    def first(self) -> int:
+        """The first of several GPUs that work on several batches at once."""
+        return self._first.layers
+
+    @property
+    def middle(self) -> int:
+        """One between the first and the last."""
+        return self._later.layers
+
+    @property
+    def last(self) -> int:
+        """The one with the head."""
+        return self._later.whole
+
+    @property
+    def hosts(self) -> int:
+        """Host memory beside several GPUs."""
+        return self._first.host
+
+
+def computed_buffers(spec: ModelSpec, h: Hparams, batch: Batch) -> Buffers:
+    """The figures of this model and batch, always computed from the graph.
+
+    Raises:
+        NotModeledError: no graph for this architecture, or its shapes are not known.
+    """
+    shapes = shapes_of(spec)
     if len(shapes.layers) < h.layers:
         raise NotModeledError(UNKNOWN_SHAPES, architecture=h.architecture, missing="layers")
-    return shapes
+    return _buffers(shapes, h, batch)
 
 
-def _signatures(shapes: Shapes, h: Hparams) -> list[Hashable]:
-    """What makes layers equal to the graph."""
-    used = h.experts_used or (0,) * h.layers
-    columns = (shapes.kinds, h.sliding, h.recurrent, h.cached, h.kv_heads, used, h.indexer_full)
-    return list(zip(*(column[: h.layers] for column in columns), strict=True))
+@lru_cache(maxsize=8192)
+def _buffers(shapes: Shapes, h: Hparams, batch: Batch) -> Buffers:
+    return Buffers(shapes, h, batch)
+
+
+@lru_cache(maxsize=1024)
+def _usual(h: Hparams) -> Batch:
+    return usual_batch(h)
+
+
+def _stored_row(spec: ModelSpec, h: Hparams, batch: Batch) -> StoredBuffers | None:
+    if spec.origin != "catalog" or batch.cells.full != USUAL_CONTEXT or batch != _usual(h):
+        return None
+    return stored_buffers().get(spec.id)
 
 
 @lru_cache(maxsize=1024)
 def _sequence(shapes: Shapes, h: Hparams) -> tuple[int, ...]:
-    return representative_layers(_signatures(shapes, h))
-
-
-class _Picked:
-    """The layers of a short graph. Equal when their kinds and devices are: laid out once for all."""
-
-    __slots__ = ("_hash", "indices", "kinds")
-
-    def __init__(self, indices: tuple[int, ...], kinds: tuple[_Kind, ...]) -> None:
-        self.indices = indices
-        self.kinds = kinds
-        self._hash = hash(kinds)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Picked) and self.kinds == other.kinds
-
-
-@lru_cache(maxsize=4096)
-def _picked(shapes: Shapes, h: Hparams, devices: Devices) -> _Picked:
-    signatures: list[_Kind] = [
-        (kind, devices.of_layer[index], index < devices.host_experts)
-        for index, kind in enumerate(_signatures(shapes, h))
-    ]
-    pick = representative_layers if devices.all_on_gpus else first_of_each
-    indices = pick(signatures)
-    return _Picked(indices, tuple(signatures[index] for index in indices))
-
-
-@lru_cache(maxsize=8192)
-def _on_cpu(shapes: Shapes, h: Hparams, batch: Batch) -> int:
-    graph = build_graph(Builder(h, batch, shapes.outside, shapes.layers, sequence=_sequence(shapes, h)))
-    return peak_bytes(graph.leafs, graph.nodes)
-
-
-@lru_cache(maxsize=8192)
-def _divided(  # noqa: PLR0917  # lru_cache keys by position
-    shapes: Shapes, h: Hparams, batch: Batch, picked: _Picked, ends: Devices, sizes: TensorSizes
-) -> tuple[int, ...]:
-    """`ends`: the devices without their layers, which `picked` has."""
-    ends_at = {INPUT_HOME: ends.cpu, OUTPUT_HOME: ends.of_output}
-
-    def home(index: int) -> int:
-        """Of a layer that is left out (its cache may still be read): as of the one before it."""
-        if index in ends_at:
-            return ends_at[index]
-        return picked.kinds[bisect_right(picked.indices, index) - 1][1]
-
-    moved = [index for index, kind in zip(picked.indices, picked.kinds, strict=True) if kind[2]]
-    graph = build_graph(
-        Builder(
-            h,
-            batch,
-            shapes.outside,
-            shapes.layers,
-            sequence=picked.indices,
-            sizes=dict(sizes),
-            host_experts=1 + max(moved, default=-1),
-        )
-    )
-    return tuple(device_sizes(graph, devices=ends.total, home=home, pipeline=ends.pipeline))
+    """The layers of the short graph."""
+    used = h.experts_used or (0,) * h.layers
+    columns = (shapes.kinds, h.sliding, h.recurrent, h.cached, h.kv_heads, used, h.indexer_full)
+    return representative_layers(list(zip(*(column[: h.layers] for column in columns), strict=True)))

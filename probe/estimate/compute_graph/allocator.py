@@ -1,4 +1,4 @@
-"""ggml's graph allocator: how many bytes a graph's own tensors need on each device.
+"""ggml's graph allocator: how many bytes a graph's own tensors need.
 
 Source: ggml/src/ggml-alloc.c#L168 (ggml_dyn_tallocr_alloc), #L241 (free_bytes), #L611
 (ggml_gallocr_allocate_node), #L695 (alloc_graph_impl), llama.cpp b11434. Replaying a graph
@@ -42,6 +42,11 @@ class Buffer:
         self.peak = max(self.peak, end)
         return offset
 
+    def end_with(self, size: int) -> int:
+        """End of what is in use once a further block of this size is."""
+        free, last = self.free, self.free[-1][0]
+        return last if any(block[1] >= size for block in free[:-1]) else last + size
+
     def release(self, offset: int, size: int) -> None:
         """Give a block back."""
         size = (size + self.mask) & ~self.mask
@@ -69,9 +74,9 @@ class Buffer:
 class Allocation:
     """One pass over a graph in execution order."""
 
-    def __init__(self, alignments: Sequence[int]) -> None:
-        """One buffer for each alignment; a tensor's `device` is its buffer's index."""
-        self.buffers = [Buffer(alignment) for alignment in alignments]
+    def __init__(self, alignment: int) -> None:
+        """An empty buffer."""
+        self.buffer = Buffer(alignment)
 
     def place(self, tensor: Tensor) -> None:
         """Give a tensor memory: an operand's where it may be overwritten, else its own."""
@@ -89,41 +94,40 @@ class Allocation:
                     and operand.type == tensor.type
                 ):
                     tensor.offset = operand.offset
-                    tensor.device = operand.device
                     operand.owned = False
                     return
-        tensor.offset = self.buffers[tensor.device].allocate(tensor.size)
+        tensor.offset = self.buffer.allocate(tensor.size)
 
     def discard(self, tensor: Tensor) -> None:
         """Free a tensor that nobody reads any more; outputs stay."""
         if not tensor.output:
-            self.buffers[tensor.device].release(tensor.offset, tensor.size)
+            self.buffer.release(tensor.offset, tensor.size)
             tensor.owned = False
 
     def run(
         self,
         leafs: Sequence[Tensor],
         nodes: Sequence[Tensor],
-        keepers: frozenset[int] = frozenset(),
-        note: Tensor | None = None,
-    ) -> int | None:
+        readings: dict[str, int] | None = None,
+    ) -> None:
         """Lay out `nodes` in order.
 
         Args:
-            keepers: ids of nodes that only keep their operands alive: views that are none.
-            note: return the first buffer's peak before this node.
+            readings: filled with the most that is in use beside each weight or cache when an
+                operation reads it, should it need room of its own.
         """
-        noted = None
         for leaf in leafs:
             self.place(leaf)
         for node in nodes:
-            if node.view_of is not None and id(node) not in keepers:
+            if node.view_of is not None:
                 node.view_of.views += 1
             for operand in node.srcs:
                 operand.children += 1
         for node in nodes:
-            if node is note:
-                noted = self.buffers[0].peak
+            if readings is not None and node.brings:
+                used = self.buffer.end_with(node.size)
+                if used > readings.get(node.brings, 0):
+                    readings[node.brings] = used
             self.place(node)
             for operand in node.srcs:
                 operand.children -= 1
@@ -136,11 +140,10 @@ class Allocation:
                         self.discard(base)
                 elif operand.owned:
                     self.discard(operand)
-        return noted
 
 
 def peak_bytes(leafs: Sequence[Tensor], nodes: Sequence[Tensor], alignment: int = CPU_ALIGNMENT) -> int:
     """Bytes of the one buffer that ggml reserves when everything runs on one device."""
-    allocation = Allocation((alignment,))
+    allocation = Allocation(alignment)
     allocation.run(leafs, nodes)
-    return allocation.buffers[0].peak
+    return allocation.buffer.peak

@@ -4,11 +4,16 @@ Source: build_qkv, build_attn and build_attn_mha, src/llama-graph.cpp#L1684, #L2
 and src/llama-kv-cache.cpp, llama.cpp b11434.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from probe.estimate.compute_graph.core import Core, count
 from probe.estimate.compute_graph.ggml import F16, I64, Shape, Tensor
-from probe.estimate.kv_cache import CACHE_TYPES, row_bytes
+from probe.estimate.kv_cache import CACHE_TYPES
+
+# What attention reads beside weights, by name.
+KEYS: Final = "keys"
+VALUES: Final = "values"
+KEYS_AND_VALUES: Final = "keys and values"
 
 
 class Cache(NamedTuple):
@@ -19,14 +24,6 @@ class Cache(NamedTuple):
     mask: Tensor
     rotate_k: Tensor | None
     rotate_v: Tensor | None
-
-
-class Stored(NamedTuple):
-    """Keys and values as operands; empty where only sizes of results matter."""
-
-    keys: tuple[Tensor, ...] = ()
-    values: tuple[Tensor, ...] = ()
-    gpu_extra: int = 0  # half-precision copies that CUDA's flash attention makes of blocks
 
 
 def quantized(type_name: str) -> bool:
@@ -103,13 +100,6 @@ class AttentionParts(Core):
         flat = self.g.view(x, (width, count(x.ne) // width))
         return self.g.view(self.g.new(flat.ne, rotation, flat), x.ne)
 
-    def cache_home(self) -> int:
-        """The layer whose cache the current layer reads: its own, or an earlier one's (Gemma 3n, 4)."""
-        h = self.h
-        if h.cached[self.index]:
-            return self.index
-        return sum(h.cached) - (2 if h.sliding[self.index] else 1)
-
     def attend(
         self,
         q: Tensor,
@@ -140,11 +130,10 @@ class AttentionParts(Core):
         if cache.rotate_v is not None and v is not None:
             v = self.hadamard(v, cache.rotate_v)
         self._expand_operands(q, k, v)
-        home = self.cache_home()
         if k is not None:
-            g.expand(g.sink(g.view(k), cache.keys, home=home))
+            g.expand(g.sink(g.view(k), cache.keys))
         if v is not None and not latent:
-            g.expand(g.sink(self._values_to_store(v), cache.values, home=home))
+            g.expand(g.sink(self._values_to_store(v), cache.values))
         value = value_of_key or h.value_size[self.index]
         cells = b.cells.sliding if sliding else b.cells.full
         out = self.mha(
@@ -153,7 +142,7 @@ class AttentionParts(Core):
             value,
             cache.mask if mask is None else mask,
             decompress=decompress,
-            stored=self._stored_heads(cells, latent=latent),
+            gpu_extra=self._unpacked_bytes(cells, latent=latent),
             latent=latent,
         )
         if cache.rotate_v is not None and not latent:
@@ -185,24 +174,18 @@ class AttentionParts(Core):
             flat = g.new((widest, self.n), flat)
         return g.view(flat)
 
-    def _stored_heads(self, cells: int, *, latent: bool) -> Stored:
-        """The current layer's cache as operands."""
+    def _unpacked_bytes(self, cells: int, *, latent: bool) -> int:
+        """Half-precision copies that CUDA's flash attention makes of a cache in blocks.
+
+        Source: ggml_backend_cuda_buffer_type_get_alloc_size, ggml/src/ggml-cuda/ggml-cuda.cu.
+        """
         h, b, i = self.h, self.batch, self.index
-        room = cells * b.cells.streams
-        k_numbers, v_numbers = h.kv_heads[i] * h.key_size[i], h.kv_heads[i] * h.value_size[i]
-        extra = 0
+        row = 0
         if quantized(b.type_k):
-            extra += F16 * room * k_numbers
+            row += h.kv_heads[i] * h.key_size[i]
         if quantized(b.type_v) and not latent:
-            extra += F16 * room * v_numbers
-        if self._sizes is None:
-            return Stored((), (), extra)
-        keys = self.g.external(room * row_bytes(b.type_k, k_numbers), self.cache_home())
-        if latent:
-            values = self.g.external(keys.size, self.cache_home())
-        else:
-            values = self.g.external(room * row_bytes(b.type_v, v_numbers), self.cache_home())
-        return Stored((keys,), (values,), extra)
+            row += h.kv_heads[i] * h.value_size[i]
+        return F16 * cells * b.cells.streams * row
 
     def mha(
         self,
@@ -212,7 +195,7 @@ class AttentionParts(Core):
         mask: Tensor,
         *,
         decompress: int | None = None,
-        stored: Stored | None = None,
+        gpu_extra: int = 0,
         latent: bool = False,
     ) -> Tensor:
         """Attention of `q` over `cells` cached tokens.
@@ -223,34 +206,36 @@ class AttentionParts(Core):
             latent: values are a part of the keys and lie untransposed.
         """
         g, b = self.g, self.batch
-        stored = stored or Stored()
         streams = b.cells.streams
         size, number, tokens = q.ne[0], q.ne[1], q.ne[2] // streams
         flat = (tokens, number, streams)
         q = g.view(g.view(q, (size, number, tokens, streams)), (size, *flat))
-        up = self.weight("attn_v_b.weight") if decompress is not None else ()
         if b.flash:
-            out = g.new((value, number, tokens, streams), q, *stored.keys, *stored.values, mask)
-            out.gpu_extra = stored.gpu_extra
+            out = g.new((value, number, tokens, streams), q, mask)
+            out.gpu_extra = gpu_extra
+            out.brings = KEYS_AND_VALUES
             if decompress is not None:
-                out = g.new((decompress, *flat), *up, g.view(out, (value, *flat)))
+                out = g.new((decompress, *flat), g.view(out, (value, *flat)))
                 out = self.cont(g.view(out, (decompress, number, tokens, streams)))
                 value = decompress
             out = g.view(out, (value * number, tokens * streams))
         else:
-            scores = g.over(g.new((cells, *flat), *stored.keys, q), mask)
-            values = stored.values
+            product = g.new((cells, *flat), q)
+            product.brings = KEYS
+            scores = g.over(product, mask)
+            values: tuple[Tensor, ...] = ()
             if latent:
                 block, block_bytes = CACHE_TYPES[b.type_k]
                 shape = (cells * value // block, self.h.kv_heads[self.index], streams)
-                values = (g.new(shape, *stored.values, type_bytes=block_bytes),)
+                values = (g.new(shape, type_bytes=block_bytes),)
             out = g.new((value, *flat), *values, scores)
+            out.brings = VALUES
             if decompress is not None:
-                out = g.new((decompress, *flat), *up, out)
+                out = g.new((decompress, *flat), out)
                 value = decompress
             out = self.cont(g.view(out, (value, number, tokens, streams)), (value * number, tokens * streams))
         g.expand(out)
         return out
 
 
-__all__ = ["AttentionParts", "Cache", "Shape", "Stored", "quantized"]
+__all__ = ["AttentionParts", "Cache", "Shape", "quantized"]

@@ -14,19 +14,15 @@ from probe.estimate.compute_graph.ggml import (
     F32,
     I32,
     I64,
-    INPUT_HOME,
-    OUTPUT_HOME,
     Graph,
     Shape,
     Tensor,
 )
 from probe.estimate.kv_cache import CacheCells
 from probe.estimate.llama_hparams import Hparams
+from probe.estimate.not_modeled import UNKNOWN_SHAPES, NotModeledError
 
 LayerTensors = Mapping[str, Shape]  # name after `blk.N.` -> shape
-
-_WITH_FIRST_LAYER = ("token_embd_norm.", "per_layer_model_proj.", "per_layer_proj_norm.")
-_INPUT_TABLES = ("token_embd.", "per_layer_token_embd.", "position_embd.", "token_types.")
 
 
 class Batch(NamedTuple):
@@ -57,15 +53,12 @@ class Core:
         layers: tuple[LayerTensors, ...],
         *,
         sequence: tuple[int, ...] | None = None,
-        sizes: Mapping[str, int] | None = None,
-        host_experts: int = 0,
+        continued: bool = False,
     ) -> None:
         """A graph of the layers in `sequence`, all of them unless said.
 
         Args:
-            sizes: bytes of weights by their names. With it weights and caches become tensors
-                of the graph, which only dividing it among devices needs.
-            host_experts: layers whose routed experts stay in host memory (`--n-cpu-moe`).
+            continued: the first layers ran elsewhere: the residual stream is an input.
         """
         self.h = h
         self.batch = batch
@@ -78,9 +71,8 @@ class Core:
         self.index = -1
         self.made: dict[str, Tensor] = {}  # what is made once and several layers use
         self.wide: Tensor | None = None  # the whole input embedding where it is wider than the stream
-        self._sizes = sizes
-        self._host_experts = host_experts
-        self._weights: dict[tuple[int, str], tuple[Tensor, ...]] = {}
+        self._continued = continued
+        self._handed: Tensor | None = None  # the stream of the layers before
 
     # -- weights -----------------------------------------------------------------------
 
@@ -97,72 +89,40 @@ class Core:
     def rows(self, name: str) -> int:
         """Output width of a weight of the current layer, or of one outside the layers."""
         full = f"{name}.weight"
-        shape = self.layer[full] if full in self.layer else self.outside[full]
+        shape = self.layer.get(full) or self.outside.get(full)
+        if shape is None:
+            raise NotModeledError(UNKNOWN_SHAPES, architecture=self.h.architecture, missing=full)
         return shape[1] if len(shape) > 1 else 1
-
-    def weight(self, name: str) -> tuple[Tensor, ...]:
-        """The stored tensor `name` as an operand; nothing where only sizes of results matter."""
-        if self._sizes is None:
-            return ()
-        key = (self.index, name)
-        known = self._weights.get(key)
-        if known is None:
-            known = self._weights[key] = self._stored(name)
-        return known
-
-    def _stored(self, name: str) -> tuple[Tensor, ...]:
-        if self._sizes is None:
-            return ()
-        if name in self.layer and self.layer is not self.outside:
-            size = self._sizes.get(name, 0)
-            on_host = self.index < self._host_experts and "_exps." in name
-            return (self.g.external(size, INPUT_HOME if on_host else self.index, weight=True),)
-        if name in self.outside:
-            size = self._sizes.get(name, 0)
-            return (self.g.external(size, self._home_outside(name), weight=True),)
-        return ()
-
-    def _home_outside(self, name: str) -> int:
-        """Where a tensor outside the layers lies (LLM_TENSOR_INFOS, src/llama-arch.cpp#L749)."""
-        if name.startswith(_INPUT_TABLES):
-            return INPUT_HOME
-        first = name.startswith(_WITH_FIRST_LAYER) and not self.h.architecture.startswith("lfm2")
-        return 0 if first else OUTPUT_HOME
-
-    def stored_memory(self, name: str, size_bytes: int) -> tuple[Tensor, ...]:
-        """A cache or state of the current layer as an operand, like `weight`."""
-        if self._sizes is None:
-            return ()
-        key = (self.index, name)
-        if key not in self._weights:
-            self._weights[key] = (self.g.external(size_bytes, self.index),)
-        return self._weights[key]
 
     # -- element-wise and linear -------------------------------------------------------
 
     def matmul(self, x: Tensor, name: str, rows: int | None = None) -> Tensor:
         """The weight `name` times `x`."""
         count = self.rows(name) if rows is None else rows
-        return self.g.new((count, *x.ne[1:]), *self.weight(f"{name}.weight"), x)
+        y = self.g.new((count, *x.ne[1:]), x)
+        y.brings = name
+        return y
 
     def linear(self, x: Tensor, name: str, *, bias: bool = True) -> Tensor:
         """The weight `name` times `x`, with its scale and bias where it has them."""
         y = self.matmul(x, name)
         if f"{name}.scale" in self.layer:
-            y = self.g.over(y, *self.weight(f"{name}.scale"))
+            y = self.g.over(y)
         if bias and f"{name}.bias" in self.layer:
-            y = self.g.over(y, *self.weight(f"{name}.bias"))
+            y = self.g.over(y)
         return y
 
     def norm(self, x: Tensor, name: str | None = None, *, rms: bool = True) -> Tensor:
         """A normalisation and its scale; RMS norm can run in place, LayerNorm cannot."""
+        if x is self._handed:  # normed where it comes from, and handed over a second time
+            x, self._handed = self.g.input(*x.ne), None
         y = self.g.over(x) if rms else self.g.new(x.ne, x)
         if name is None:
             return y
         for suffix in ("", ".weight", ".bias"):
             full = name + suffix
             if full in self.layer or full in self.outside:
-                y = self.g.over(y, *self.weight(full))
+                y = self.g.over(y)
         return y
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
@@ -182,10 +142,14 @@ class Core:
         """
         g, n, narrow = self.g, self.n, self.h.embedding
         full = width or narrow
-        table = self.weight("token_embd.weight")
+        if self._continued:
+            self._handed = g.input(narrow, n)
+            if full != narrow:
+                self.wide = g.input(full, n)
+            return self._handed
 
         def looked_up(ids: Tensor) -> Tensor:
-            rows = g.new((narrow, n), *table, ids)
+            rows = g.new((narrow, n), ids)
             rows.on_host = True
             if full != narrow:
                 rows = g.new((full, n), rows)
@@ -252,31 +216,24 @@ class Core:
         scaled: bool = False,
     ) -> Graph:
         """Final norm and logits; both are outputs and never freed."""
-        self.layer, self.index = self.outside, OUTPUT_HOME
+        self.layer, self.index = self.outside, -1
         if norm is not None:
             x = self.norm(x, norm, rms=rms)
         x.output = True
         if scaled:
             x = self.g.over(x)
         if logits:
-            x = self.g.new((self.h.vocabulary, *x.ne[1:]), *self._head_weight(), x)
+            x = self.g.new((self.h.vocabulary, *x.ne[1:]), x)
             if "output.bias" in self.outside:
-                x = self.g.over(x, *self.weight("output.bias"))
+                x = self.g.over(x)
             x.output = True
             self.g.logits = x
         self.g.expand(x)
         return self.g
 
-    def _head_weight(self) -> tuple[Tensor, ...]:
-        """The head, or the input table that is loaded again beside it."""
-        if self._sizes is None or "output.weight" in self.outside:
-            return self.weight("output.weight")
-        size = self._sizes.get("token_embd.weight", 0)
-        return (self.g.external(size, OUTPUT_HOME, weight=True),)
-
     def late_head(self, x: Tensor, *, norm: str = "output_norm") -> Graph:
         """As `head`, but wanted rows are picked after the norm, whose full result is an output too."""
-        self.layer, self.index = self.outside, OUTPUT_HOME
+        self.layer, self.index = self.outside, -1
         hidden = self.norm(x, norm)
         hidden.output = True
         return self.head(self.pick_outputs(hidden), norm=None)

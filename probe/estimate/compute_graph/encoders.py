@@ -48,10 +48,9 @@ def bert(b: Builder, recipe: Recipe) -> Graph:
     positions = b.position_input()
     stream = b.embeddings()
     if "token_types.weight" in b.outside:
-        stream = g.over(stream, *b.weight("token_types.weight"))
+        stream = g.over(stream)
     if not rotary:
-        table = b.weight("position_embd.weight")
-        rows = g.new((h.embedding, b.n), *table, positions)
+        rows = g.new((h.embedding, b.n), positions)
         rows.on_host = True
         stream = g.over(rows, stream)
     stream = b.norm(stream, "token_embd_norm", rms=False)

@@ -99,7 +99,7 @@ class FeedForwardParts(Core):
     def _router(self, x: Tensor) -> Tensor:
         logits = self.matmul(x, "ffn_gate_inp", self.h.experts)
         if "ffn_gate_inp.bias" in self.layer:
-            logits = self.g.over(logits, *self.weight("ffn_gate_inp.bias"))
+            logits = self.g.over(logits)
         return logits
 
     def _choose(self, scores: Tensor, *, biased: bool) -> Tensor:
@@ -107,7 +107,7 @@ class FeedForwardParts(Core):
         g, h = self.g, self.h
         number, n = scores.ne
         if biased and "exp_probs_b.bias" in self.layer:
-            scores = g.over(scores, *self.weight("exp_probs_b.bias"))
+            scores = g.over(scores)
         groups = h.number("expert_group_count", 0)
         if groups > 1:
             scores = self._best_groups(scores, groups, h.number("expert_group_used_count", 1))
@@ -131,11 +131,12 @@ class FeedForwardParts(Core):
         """One projection of the chosen experts."""
         g, layer, n = self.g, self.layer, x.ne[2]
         shape = (layer[f"{name}.weight"][1], used, n)
-        y = g.new(shape, *self.weight(f"{name}.weight"), x, selected)
+        y = g.new(shape, x, selected)
+        y.brings = name
         if f"{name}.scale" in layer:
             y = g.over(y)
         if f"{name}.bias" in layer:
-            y = g.over(y, *self.weight(f"{name}.bias"), selected)
+            y = g.over(y, selected)
         return y
 
     def _through_experts(self, x: Tensor, selected: Tensor, used: int) -> Tensor:

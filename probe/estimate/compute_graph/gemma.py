@@ -15,7 +15,7 @@ def layer_inputs(b: Builder, stream: Tensor, width: int) -> Tensor:
     """The small embedding that every layer gets, projected from the stream and looked up."""
     g, layers, n = b.g, b.h.layers, b.n
     tokens = g.input(n, type_bytes=I32)
-    rows = g.new((width * layers, n), *b.weight("per_layer_token_embd.weight"), tokens)
+    rows = g.new((width * layers, n), tokens)
     rows.on_host = True
     looked_up = g.over(g.view(rows, (width, layers, n)))
     g.expand(looked_up)

@@ -11,25 +11,21 @@ I32: Final = 4
 I64: Final = 8
 Shape = tuple[int, ...]
 
-INPUT_HOME: Final = -1  # the input tables stay in host memory
-OUTPUT_HOME: Final = -2  # final norm and head
-
 
 class Tensor:
     """One tensor of a graph: its size, what it is computed from, and whose memory it is.
 
-    `view_of` is the tensor whose memory a view shares. `external` memory (weights, caches)
-    is not the graph's own and lies where its `home` lies: a layer's number, or one of
-    INPUT_HOME and OUTPUT_HOME. `inplace` operations may overwrite an operand.
-    `gpu_extra` is what CUDA's flash attention takes beside its result.
+    `view_of` is the tensor whose memory a view shares. `external` memory (caches, states) is
+    not the graph's own. `inplace` operations may overwrite an operand. `on_host` is a look-up
+    in a table that stays in host memory, or an input, `gpu_extra` what CUDA's flash attention takes beside
+    its result, `brings` the weight or cache that this operation reads.
     """
 
     __slots__ = (
+        "brings",
         "children",
-        "device",
         "external",
         "gpu_extra",
-        "home",
         "inplace",
         "leaf",
         "ne",
@@ -43,7 +39,6 @@ class Tensor:
         "type",
         "view_of",
         "views",
-        "weight",
     )
 
     def __init__(self, ne: Shape, type_bytes: int, srcs: "tuple[Tensor, ...]") -> None:
@@ -56,10 +51,9 @@ class Tensor:
         self.leaf = False
         self.output = False
         self.seen = False
-        self.weight = False
-        self.home = 0
         self.on_host = False
         self.gpu_extra = 0
+        self.brings = ""
         size = type_bytes
         for count in ne:
             size *= count
@@ -68,12 +62,6 @@ class Tensor:
         self.views = 0
         self.owned = False
         self.offset = 0
-        self.device = 0
-
-    @property
-    def is_view(self) -> bool:
-        """Only another shape of the same memory: nothing is computed."""
-        return self.view_of is not None and len(self.srcs) == 1
 
 
 class Graph:
@@ -87,18 +75,15 @@ class Graph:
     # -- tensors -----------------------------------------------------------------------
 
     def input(self, *ne: int, type_bytes: int = F32) -> Tensor:
-        """A tensor that is filled from outside before the graph runs."""
+        """A tensor that is filled from outside before the graph runs: on the host."""
         tensor = Tensor(ne, type_bytes, ())
-        tensor.leaf = True
+        tensor.leaf = tensor.on_host = True
         return tensor
 
-    def external(self, size_bytes: int, home: int, *, weight: bool = False) -> Tensor:
-        """Memory that is not the graph's: a weight, a cache or a state."""
-        tensor = Tensor((size_bytes,), 1, ())
+    def blank(self, *ne: int, type_bytes: int = F32) -> Tensor:
+        """A leaf that nobody fills; it lies where its reader runs."""
+        tensor = Tensor(ne, type_bytes, ())
         tensor.leaf = True
-        tensor.external = True
-        tensor.home = home
-        tensor.weight = weight
         return tensor
 
     def new(self, ne: Shape, *srcs: Tensor, type_bytes: int = F32) -> Tensor:
@@ -117,11 +102,10 @@ class Graph:
         tensor.view_of = source.view_of or source
         return tensor
 
-    def sink(self, *srcs: Tensor, home: int) -> Tensor:
+    def sink(self, *srcs: Tensor) -> Tensor:
         """An operation that writes into memory outside the graph: a cache or a state."""
         tensor = Tensor((), F32, srcs)
         tensor.external = True
-        tensor.home = home
         return tensor
 
     # -- order -------------------------------------------------------------------------

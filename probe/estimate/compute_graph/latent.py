@@ -35,7 +35,7 @@ def latent_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     if rotates:
         query_part = b.rope(query_part)
     plain = g.view(g.view(q, (nope, heads, b.n)), (nope, b.n, heads))
-    absorbed = g.view(g.new((lora, b.n, heads), *b.weight("attn_k_b.weight"), plain), (lora, heads, b.n))
+    absorbed = g.view(g.new((lora, b.n, heads), plain), (lora, heads, b.n))
     query = g.new((lora + rope, heads, b.n), absorbed, query_part)
     compressed = g.view(compressed, (lora, 1, b.n))
     key = g.new((lora + rope, 1, b.n), compressed, key_part)

@@ -8,6 +8,7 @@ Source: ggml_backend_sched_split_graph, ggml/src/ggml-backend.cpp#L1178, llama.c
 Held against that scheduler with simulated devices: tests/truth/llamacpp_devices.csv.gz.
 """
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from probe.estimate.compute_graph.allocator import CPU_ALIGNMENT, Allocation
@@ -18,11 +19,15 @@ PIPELINE_COPIES: Final = 4  # GGML_SCHED_MAX_COPIES, ggml/CMakeLists.txt
 
 
 class OffloadPeaks(NamedTuple):
-    """Bytes of compute buffers: a GPU without and with the head, and the host."""
+    """Bytes of compute buffers: a GPU without and with the head, and the host.
+
+    `readings`: what is in use on the GPU, at most, beside a weight or cache that is read.
+    """
 
     layers: int
     whole: int
     host: int
+    readings: Mapping[str, int]
 
 
 def offload_peaks(graph: Graph, copies: int = 1) -> OffloadPeaks:
@@ -33,17 +38,21 @@ def offload_peaks(graph: Graph, copies: int = 1) -> OffloadPeaks:
     """
     first = 1 + max((index for index, node in enumerate(graph.nodes) if node.on_host), default=-1)
     on_host, nodes = graph.nodes[:first], graph.nodes[first:]
-    host = copies * sum(_aligned(leaf.size) for leaf in graph.leafs)
+    host = copies * sum(_aligned(leaf.size) for leaf in graph.leafs if leaf.on_host)
     host += sum(_aligned(node.size) for node in on_host if _has_memory(node))
     brought = _bring_inputs(nodes, {id(node) for node in on_host}, keep=copies > 1)
     spare = [_copy_of(tensor, keep=True) for tensor in brought for _ in range(copies - 1)]
     for node in nodes:
         if node.gpu_extra:
             node.size = -(-node.size // GPU_ALIGNMENT) * GPU_ALIGNMENT + node.gpu_extra
-    allocation = Allocation((GPU_ALIGNMENT,))
-    before_head = allocation.run([*brought, *spare], nodes, note=graph.logits)
-    whole = allocation.buffers[0].peak
-    return OffloadPeaks(whole if before_head is None else before_head, whole, host)
+    allocation = Allocation(GPU_ALIGNMENT)
+    blanks = [leaf for leaf in graph.leafs if not leaf.on_host]
+    readings: dict[str, int] = {}
+    head = next((index for index, node in enumerate(nodes) if node is graph.logits), len(nodes))
+    allocation.run([*brought, *spare, *blanks], nodes[:head], readings)
+    layers = allocation.buffer.peak
+    allocation.run((), nodes[head:])
+    return OffloadPeaks(layers, allocation.buffer.peak, host, readings)
 
 
 def _bring_inputs(nodes: list[Tensor], on_host: set[int], *, keep: bool) -> list[Tensor]:
@@ -52,7 +61,7 @@ def _bring_inputs(nodes: list[Tensor], on_host: set[int], *, keep: bool) -> list
     for node in nodes:
         srcs = list(node.srcs)
         for index, operand in enumerate(srcs):
-            if (operand.leaf and not operand.external) or id(operand) in on_host:
+            if (operand.leaf and operand.on_host) or id(operand) in on_host:
                 copy = copies.get(id(operand))
                 if copy is None:
                     copy = copies[id(operand)] = _copy_of(operand, keep=keep)

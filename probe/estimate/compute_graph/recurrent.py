@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from probe.estimate.compute_graph.builder import Builder
-from probe.estimate.compute_graph.ggml import F32, I32, Shape, Tensor
+from probe.estimate.compute_graph.ggml import I32, Shape, Tensor
 
 
 class StateInputs(NamedTuple):
@@ -30,9 +30,7 @@ def state_inputs(b: Builder) -> StateInputs:
     return StateInputs(made["states"], made["states main"], made["states tail"])
 
 
-def stored_state(
-    b: Builder, size: int, scan: Callable[[tuple[Tensor, ...], Tensor], Tensor] | None = None
-) -> Tensor:
+def stored_state(b: Builder, size: int, scan: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """The states of the batch's sequences, gathered; or what `scan` makes of them in place.
 
     Source: build_rs, src/llama-graph.cpp#L3587: the gather holds the states of all
@@ -40,16 +38,15 @@ def stored_state(
     """
     g, sequences = b.g, b.batch.sequences
     inputs = state_inputs(b)
-    memory = b.stored_memory(f"state {size}", F32 * size * sequences)
-    g.expand(g.sink(home=b.index))  # a state is cleared in place first
+    g.expand(g.sink())  # a state is cleared in place first
     if scan is None:
-        gathered = g.new((size, sequences), *memory, inputs.all)
+        gathered = g.new((size, sequences), inputs.all)
         states = g.view(gathered, (size, sequences))
     else:
-        gathered = g.new((size, sequences - 1), *memory, inputs.tail)
-        states = scan(memory, inputs.main)
+        gathered = g.new((size, sequences - 1), inputs.tail)
+        states = scan(inputs.main)
     g.expand(states)
-    g.expand(g.sink(g.view(gathered, (size, 0)), home=b.index))
+    g.expand(g.sink(g.view(gathered, (size, 0))))
     return states
 
 
@@ -60,14 +57,14 @@ def convolution_input(b: Builder, state: Tensor, x: Tensor, channels: int) -> Te
     shape = (kernel - 1 + batch.per_sequence, channels, batch.sequences)
     state = g.view(state, (kernel - 1, channels, batch.sequences))
     joined = g.new(shape, state, g.view(x))
-    g.expand(g.sink(g.view(joined, state.ne), home=b.index))
+    g.expand(g.sink(g.view(joined, state.ne)))
     return joined
 
 
 def _convolved(b: Builder, joined: Tensor, shape: Shape) -> Tensor:
     """The convolution's result, biased and activated."""
-    conv = b.g.new(shape, joined, *b.weight("ssm_conv1d.weight"))
-    return b.g.over(b.g.over(conv, *b.weight("ssm_conv1d.bias")))
+    conv = b.g.new(shape, joined)
+    return b.g.over(b.g.over(conv))
 
 
 def mamba_1(b: Builder, x: Tensor) -> Tensor:
@@ -88,16 +85,16 @@ def mamba_1(b: Builder, x: Tensor) -> Tensor:
         dt, left, right = b.norm(dt, "ssm_dt_norm"), b.norm(left, "ssm_b_norm"), b.norm(right, "ssm_c_norm")
     else:
         dt = b.cont(dt)
-    dt = g.over(b.matmul(dt, "ssm_dt", inner), *b.weight("ssm_dt.bias"))
+    dt = g.over(b.matmul(dt, "ssm_dt", inner))
 
-    def scan(memory: tuple[Tensor, ...], ids: Tensor) -> Tensor:
+    def scan(ids: Tensor) -> Tensor:
         elements = inner * tokens * sequences + state_size * inner * sequences
-        return g.new((elements,), *memory, g.view(conv, (1, inner, tokens, sequences)), dt, left, right, ids)
+        return g.new((elements,), g.view(conv, (1, inner, tokens, sequences)), dt, left, right, ids)
 
     y_all = stored_state(b, h.recurrent_state, scan)
-    g.expand(g.sink(g.view(y_all, (state_size * inner * sequences,)), home=b.index))
+    g.expand(g.sink(g.view(y_all, (state_size * inner * sequences,))))
     y = g.view(y_all, (inner, tokens, sequences))
-    y = g.over(y, g.over(conv, *b.weight("ssm_d")))
+    y = g.over(y, g.over(conv))
     y = g.new(y.ne, b.cont(z), y)
     return g.view(b.linear(y, "ssm_out"), (h.embedding, tokens * sequences))
 
@@ -119,16 +116,16 @@ def mamba_2(b: Builder, x: Tensor) -> Tensor:
     values = g.view(conv, (head, heads, tokens, sequences))
     left = g.view(conv, (state_size, groups, tokens, sequences))
     right = g.view(conv, (state_size, groups, tokens, sequences))
-    step = g.over(b.cont(dt), *b.weight("ssm_dt.bias"))
+    step = g.over(b.cont(dt))
 
-    def scan(memory: tuple[Tensor, ...], ids: Tensor) -> Tensor:
+    def scan(ids: Tensor) -> Tensor:
         elements = inner * tokens * sequences + state_size * inner * sequences
-        return g.new((elements,), *memory, values, step, left, right, ids)
+        return g.new((elements,), values, step, left, right, ids)
 
     y_all = stored_state(b, h.recurrent_state, scan)
-    g.expand(g.sink(g.view(y_all, (state_size * inner, sequences, 1)), home=b.index))
+    g.expand(g.sink(g.view(y_all, (state_size * inner, sequences, 1))))
     y = g.view(y_all, (head, heads, tokens, sequences))
-    y = g.over(y, g.over(values, *b.weight("ssm_d")))
+    y = g.over(y, g.over(values))
     y = g.new(y.ne, b.cont(z), y)
     if "ssm_norm.weight" in b.layer:
         y = b.norm(g.view(y, (inner // groups, groups, tokens, sequences)), "ssm_norm")
@@ -148,8 +145,8 @@ def short_convolution(b: Builder, x: Tensor) -> Tensor:
     state = g.view(state, (kernel - 1, width, sequences))
     turned = g.view(product, (tokens, width, sequences))
     joined = g.new((kernel - 1 + tokens, width, sequences), state, turned)
-    g.expand(g.sink(g.view(joined, state.ne), home=b.index))
-    y = g.over(gate, g.new(shape, joined, *b.weight("shortconv.conv.weight")))
+    g.expand(g.sink(g.view(joined, state.ne)))
+    y = g.over(gate, g.new(shape, joined))
     return g.view(b.linear(y, "shortconv.out_proj"), (width, tokens * sequences))
 
 
@@ -165,7 +162,7 @@ def delta_net(b: Builder, operands: tuple[Tensor, ...]) -> Tensor:
     g = b.g
     size, heads, tokens, sequences = operands[2].ne
     result = g.new((size * heads, tokens * sequences + size * sequences), *operands)
-    g.expand(g.sink(g.view(result, (size, size, heads, sequences)), home=b.index))
+    g.expand(g.sink(g.view(result, (size, size, heads, sequences))))
     return g.view(result, (size, heads, tokens, sequences))
 
 
@@ -193,13 +190,13 @@ def gated_delta_net(b: Builder, x: Tensor) -> Tensor:
     else:
         beta = g.over(g.view(b.linear(x, "ssm_beta"), (1, value_heads, tokens, sequences)))
         alpha = g.view(b.linear(x, "ssm_alpha"), (value_heads, tokens, sequences))
-    gate = g.over(g.over(g.over(alpha, *b.weight("ssm_dt.bias"))), *b.weight("ssm_a"))
+    gate = g.over(g.over(g.over(alpha)))
     beta = g.view(beta, (1, value_heads, tokens, sequences))
     gate = g.view(gate, (1, value_heads, tokens, sequences))
     conv_state = stored_state(b, h.conv_state)
     joined = convolution_input(b, conv_state, mixed, channels)
     state = g.view(stored_state(b, h.recurrent_state), (value, value, value_heads, sequences))
-    conv = g.over(g.new((channels, tokens, sequences), joined, *b.weight("ssm_conv1d.weight")))
+    conv = g.over(g.new((channels, tokens, sequences), joined))
     q = _unit_norm(b, g.view(conv, (key, key_heads, tokens, sequences)))
     k = _unit_norm(b, g.view(conv, (key, key_heads, tokens, sequences)))
     v = g.view(conv, (value, value_heads, tokens, sequences))
@@ -246,16 +243,15 @@ def kimi_delta_attention(b: Builder, x: Tensor) -> Tensor:
         part = g.view(conv_state, (kernel - 1, inner, sequences))
         y = g.view(g.view(b.linear(x, name), (inner, tokens, sequences)), (tokens, inner, sequences))
         joined = g.new((kernel - 1 + tokens, inner, sequences), part, y)
-        g.expand(g.sink(g.view(joined, part.ne), home=b.index))
-        kernel_weight = b.weight(f"ssm_conv1d_{name[-1]}.weight")
-        conv = g.new((inner, tokens, sequences), joined, *kernel_weight)
+        g.expand(g.sink(g.view(joined, part.ne)))
+        conv = g.new((inner, tokens, sequences), joined)
         conv = g.over(g.view(conv, (inner, tokens * sequences)))
         return g.view(conv, (size, heads, tokens, sequences))
 
     q, k, v = convolved("attn_q"), convolved("attn_k"), convolved("attn_v")
     gate = b.matmul(b.matmul(x, "ssm_f_a"), "ssm_f_b", inner)
-    gate = g.over(g.over(gate, *b.weight("ssm_dt.bias")))
-    gate = g.over(g.view(gate, (size, heads, tokens * sequences)), *b.weight("ssm_a"))
+    gate = g.over(g.over(gate))
+    gate = g.over(g.view(gate, (size, heads, tokens * sequences)))
     gate = g.view(gate, (size, heads, tokens, sequences))
     beta = g.over(g.view(b.linear(x, "ssm_beta"), (1, heads, tokens, sequences)))
     state = g.view(stored_state(b, h.recurrent_state), (size, size, heads, sequences))
@@ -297,7 +293,7 @@ def lightning_attention(b: Builder, x: Tensor) -> Tensor:
     kept = g.over(state, block)
     keys = b.cont(g.view(g.over(k, of_key), (tokens, size, heads, sequences)))
     added = g.new((size, size, heads, sequences), keys, values)
-    g.expand(g.sink(g.over(kept, added), home=b.index))
+    g.expand(g.sink(g.over(kept, added)))
     out = b.cont(g.view(out, (size, heads, tokens, sequences)))
     out = b.norm(g.view(out, (size * heads, tokens, 1, sequences)), "attn_norm_2")
     gate = g.over(b.linear(x, "attn_gate"))

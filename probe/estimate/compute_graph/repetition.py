@@ -2,7 +2,7 @@
 
 Equal layers repeat the same allocations, so the peak is reached within the first ones of a
 run. What alternates in placement alternates with every second layer: a run of an odd number
-of layers is stood for by one layer, an even one by two. Checked on 2,550 graphs of 60
+of layers is stood for by three layers, an even one by two. Checked on 2,550 graphs of 60
 architectures: the peak of the short graph is that of the whole one, byte for byte.
 """
 
@@ -10,17 +10,7 @@ from collections.abc import Hashable, Sequence
 from typing import Final
 
 _LONGEST_PATTERN: Final = 16
-
-
-def first_of_each(signatures: Sequence[Hashable]) -> tuple[int, ...]:
-    """Indices of the first layer of every kind, and of the last layer.
-
-    Nearly the same peak from fewer layers, for the many placements that are tried and left.
-    """
-    first: dict[Hashable, int] = {}
-    for index, signature in enumerate(signatures[:-1]):
-        first.setdefault(signature, index)
-    return (*first.values(), len(signatures) - 1)
+_KEPT: Final = 2
 
 
 def representative_layers(signatures: Sequence[Hashable]) -> tuple[int, ...]:
@@ -48,7 +38,7 @@ def _best_run(body: Sequence[Hashable], start: int) -> tuple[int, int, int]:
         pattern = body[start : start + period]
         while body[start + count * period : start + (count + 1) * period] == pattern:
             count += 1
-        keep = 2 - count % 2
+        keep = _KEPT + count % 2 if count > _KEPT else count
         if (count - keep) * period > saved:
             best, saved = (period, count, keep), (count - keep) * period
     return best

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from probe.estimate.compute_graph.attention import Cache
 from probe.estimate.compute_graph.builder import Builder
 from probe.estimate.compute_graph.decoder import Recipe
-from probe.estimate.compute_graph.ggml import F32, I32, I64, Tensor
+from probe.estimate.compute_graph.ggml import F32, I32, I64, Shape, Tensor
 
 
 class IndexerInputs(NamedTuple):
@@ -40,6 +40,8 @@ def indexed_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     reduced = b.norm(b.matmul(x, "attn_q_a"), "attn_q_a_norm")
     if h.indexer_full[b.index]:
         b.made["chosen"] = chosen_tokens(b, x, reduced)
+    elif "chosen" not in b.made:  # by a layer on another device
+        b.made["chosen"] = g.input(*_choice(b), type_bytes=I32)
     chosen = b.made["chosen"]
     q = b.matmul(reduced, "attn_q_b")
     plain, query_part = g.view(q, (nope, heads, b.n)), b.rope(g.view(q, (rope, heads, b.n)))
@@ -48,7 +50,7 @@ def indexed_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     key_part = b.rope(g.view(joint, (rope, 1, b.n)))
     compressed = b.norm(compressed, "attn_kv_a_norm")
     turned = g.view(plain, (nope, b.n, heads))
-    absorbed = g.view(g.new((lora, b.n, heads), *b.weight("attn_k_b.weight"), turned), (lora, heads, b.n))
+    absorbed = g.view(g.new((lora, b.n, heads), turned), (lora, heads, b.n))
     query = g.new((lora + rope, heads, b.n), absorbed, query_part)
     compressed = g.view(compressed, (lora, 1, b.n))
     key = g.new((lora + rope, 1, b.n), compressed, key_part)
@@ -56,7 +58,7 @@ def indexed_attention(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     cache = b.cache()
     for tensor in (query, compressed, key):
         g.expand(tensor)
-    g.expand(g.sink(g.view(key), cache.keys, home=b.index))
+    g.expand(g.sink(g.view(key), cache.keys))
     mask = _mask_of(b, cache, chosen)
     return b.attend(query, None, compressed, value_of_key=lora, decompress=h.value_size_mla, mask=mask)
 
@@ -72,23 +74,25 @@ def chosen_tokens(b: Builder, x: Tensor, reduced: Tensor) -> Tensor:
     key = b.rope(g.view(key, (size, 1, b.n)))
     query = g.new(query.ne, inputs.rotation, query)
     key = g.new(key.ne, inputs.rotation, key)
-    g.expand(g.sink(g.view(key), inputs.keys, home=b.index))
+    g.expand(g.sink(g.view(key), inputs.keys))
     weights = b.linear(x, "indexer.proj")
     per_stream = b.n // streams
     query = g.view(query, (size, heads, per_stream, streams))
     weights = g.over(g.view(weights, (heads, per_stream, 1, streams)))
     cells = batch.cells.full
-    stored = b.stored_memory("indexer", cells * streams * size * 2)
-    score = g.new((cells, per_stream, 1, streams), query, *stored, weights, inputs.mask)
-    count = min(cells, h.indexer_top_k)
-    best = g.new((count, per_stream, 1, streams), score, type_bytes=I32)
-    return b.cont(best)
+    score = g.new((cells, per_stream, 1, streams), query, weights, inputs.mask)
+    return b.cont(g.new(_choice(b), score, type_bytes=I32))
+
+
+def _choice(b: Builder) -> Shape:
+    """Shape of the numbers of chosen tokens."""
+    streams = b.batch.cells.streams
+    return (min(b.batch.cells.full, b.h.indexer_top_k), b.n // streams, 1, streams)
 
 
 def _blank(b: Builder) -> Tensor:
-    streams = b.batch.cells.streams
-    count = min(b.batch.cells.full, b.h.indexer_top_k)
-    return b.g.input(1, count, b.n // streams, streams, type_bytes=F32)
+    count, per_stream, _, streams = _choice(b)
+    return b.g.blank(1, count, per_stream, streams, type_bytes=F32)
 
 
 def _free_left_out_layers(b: Builder, x: Tensor) -> None:
@@ -97,7 +101,7 @@ def _free_left_out_layers(b: Builder, x: Tensor) -> None:
     gap = b.index - b.sequence[position - 1] - 1 if position else 0
     if gap:
         b.g.expand(x)
-        b.g.expand(b.g.sink(*(_blank(b) for _ in range(gap)), home=b.index))
+        b.g.expand(b.g.sink(*(_blank(b) for _ in range(gap))))
 
 
 def _mask_of(b: Builder, cache: Cache, chosen: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ _BYTES_PER_TOKEN: Final = 45  # text, type and merge: SmolLM2 has 36, Llama 3.1 
 _BYTES_PER_UNMERGED_TOKEN: Final = 25  # text, type and score: Gemma 3
 _OTHER_METADATA_BYTES: Final = 8_192  # chat template and the like
 _PLAIN: Final = frozenset({"F32", "F16", "BF16"})
+_FIRST: Final = Position(value=0, values=1, network=0, layer=0, layers=1)
 
 
 class LayerBytes(NamedTuple):
@@ -118,8 +119,7 @@ def gguf_types(spec: ModelSpec, quantization: str, *, imatrix: bool | None = Non
 def gguf_tensor_bytes(spec: ModelSpec, quantization: str) -> tuple[tuple[str, int], ...]:
     """Bytes of each kind of tensor: by the name after `blk.N.`, or the whole name outside the layers.
 
-    Of tensors that differ from layer to layer the first layer's that has them, which no
-    recipe stores in fewer bits than a later one's.
+    Where layers differ, as in the first layer: no recipe stores a later one in more bits.
 
     Raises:
         NotModeledError, UnknownNameError: as `gguf_weights`.
@@ -138,10 +138,8 @@ def _tensor_bytes_by_name(
         part.name: tensor_bytes(outside_type(part, layout, recipe, facts, plain), part.shape)
         for part in layout.outside
     }
-    for position, parts in {
-        id(parts): (position, parts) for position, parts in _positions(layout)[::-1]
-    }.values():
-        types = layer_types(parts, recipe, facts, position, plain=plain)
+    for parts in map(_by_name, layout.templates):
+        types = layer_types(parts, recipe, facts, _FIRST._replace(layers=len(layout.layers)), plain=plain)
         for part, kind in zip(parts, types, strict=True):
             found[part.name] = max(found.get(part.name, 0), tensor_bytes(kind, part.shape))
     return tuple(found.items())

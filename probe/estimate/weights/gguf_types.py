@@ -72,6 +72,7 @@ def recipe_facts(architecture: str, d: Dimensions) -> RecipeFacts:
     )
 
 
+@lru_cache(maxsize=1024)
 def category_of(name: str) -> str | None:
     """The recipe's category of a tensor inside a layer; None for other tensors."""
     return next((category for part, category in _CATEGORIES if part in name), None)
