@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from probe.machine import Machine
 from probe.report.documents import CheckDocument, DoctorDocument, ReportDocument
+from probe.report.documents_preflight import MatrixDocument, PreflightDocument, PreflightSetDocument
 from probe.report.plan_documents import PlanDocument, UpgradeDocument
 
 FOLDER = ROOT / "reports" / "schema"
@@ -25,6 +26,9 @@ DOCUMENTS = {
     "doctor": DoctorDocument,
     "plan": PlanDocument,
     "upgrade": UpgradeDocument,
+    "preflight": PreflightDocument,
+    "preflight_set": PreflightSetDocument,
+    "preflight_matrix": MatrixDocument,
 }
 
 

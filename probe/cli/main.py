@@ -17,6 +17,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "scan": "probe.cli.scan",
     "check": "probe.cli.check",
     "plan": "probe.cli.plan",
+    "preflight": "probe.cli.preflight",
     "doctor": "probe.cli.doctor",
     "catalog": "probe.cli.catalog",
 }

@@ -65,6 +65,35 @@ class PreflightDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="ki
     alternatives: tuple[PreflightAlternative, ...]
 
 
+class AcrossServers(msgspec.Struct, frozen=True, kw_only=True):
+    """The model over several equal servers: tensor parallel inside each, pipeline across."""
+
+    machines: tuple[str, ...]
+    quantization: str
+    tensor_parallel: int
+    pipeline_parallel: int
+    context: int
+    kv_tokens: int | None
+    commands: tuple[str, ...]
+
+
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that is no machine, and why."""
+
+    path: str
+    reason: str
+
+
+class PreflightSetDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="preflight_set"):
+    """`probe preflight ENGINE --machines DIR --json`."""
+
+    schema_version: str = SCHEMA_VERSION
+    engine: str
+    machines: tuple[PreflightDocument, ...]
+    unreadable: tuple[Unreadable, ...]
+    across: AcrossServers | None
+
+
 class MatrixRow(msgspec.Struct, frozen=True, kw_only=True):
     """One format; cells: yes, weight_only, no, plugin, documented_only, unverified, null = not listed."""
 

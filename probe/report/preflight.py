@@ -1,5 +1,8 @@
 """From the judgement of a machine to its document, with every sentence in one language."""
 
+from collections.abc import Mapping, Sequence
+from typing import Final
+
 from probe.catalog.preflight import PreflightCheck, preflight_checks
 from probe.catalog.vllm_quantization import vllm_quantization
 from probe.engines.vllm_command import Flag
@@ -7,30 +10,69 @@ from probe.machine import Machine
 from probe.machine.server import ServerFacts
 from probe.messages import t
 from probe.recommender.preflight.alternatives import Alternative
-from probe.recommender.preflight.judge import Preflight, preflight
+from probe.recommender.preflight.judge import Preflight, Verdict, preflight
+from probe.recommender.preflight.nodes import AcrossNodes, across_nodes
 from probe.recommender.preflight.serving import Served
 from probe.recommender.preflight.situation import Ask, Check
 from probe.report.documents_preflight import (
+    AcrossServers,
     CheckResult,
     FlagReason,
     MatrixDocument,
     MatrixRow,
     PreflightAlternative,
     PreflightDocument,
+    PreflightSetDocument,
     ServedModel,
+    Unreadable,
 )
 from probe.report.encode import sentence
 
+READY: Final = (Verdict.READY.value, Verdict.READY_WITH_WARNINGS.value)
+
 
 def build_preflight(
-    machine: Machine, ask: Ask, *, lang: str, server: ServerFacts | None = None
+    machine: Machine, ask: Ask, *, lang: str, server: ServerFacts | None = None, name: str | None = None
 ) -> PreflightDocument:
     """`probe preflight`: one engine on one machine.
 
     Args:
         server: facts of the live system; None for a saved machine.
+        name: what to call the machine; None: by its own name.
     """
-    return preflight_document(preflight(machine, ask, server), ask, machine.host.name, lang)
+    return preflight_document(preflight(machine, ask, server), ask, name or machine.host.name, lang)
+
+
+def build_preflight_set(
+    machines: Sequence[Machine], unreadable: Mapping[str, str], ask: Ask, *, lang: str
+) -> PreflightSetDocument:
+    """`probe preflight --machines`: each saved machine, and the model over several where one is too small.
+
+    Args:
+        unreadable: path and reason of the files that are no machine.
+    """
+    documents = tuple(build_preflight(machine, ask, lang=lang) for machine in machines)
+    alone = any(document.verdict in READY for document in documents)
+    found = None if alone else across_nodes(machines, ask)
+    return PreflightSetDocument(
+        engine=documents[0].engine if documents else ask.engine,
+        machines=documents,
+        unreadable=tuple(Unreadable(path=path, reason=reason) for path, reason in unreadable.items()),
+        across=_across(found) if found is not None else None,
+    )
+
+
+def _across(found: AcrossNodes) -> AcrossServers:
+    answer = found.answer
+    return AcrossServers(
+        machines=found.names,
+        quantization=found.quantization,
+        tensor_parallel=answer.parallel.tp,
+        pipeline_parallel=answer.parallel.pp,
+        context=answer.plan.request.max_model_len,
+        kv_tokens=answer.kv_tokens,
+        commands=found.commands,
+    )
 
 
 def preflight_document(made: Preflight, ask: Ask, name: str | None, lang: str) -> PreflightDocument:

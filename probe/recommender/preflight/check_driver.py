@@ -5,7 +5,7 @@ from typing import Final
 from probe.catalog.cuda import driver_cuda
 from probe.catalog.versions import at_least, version_key
 from probe.engines.vllm_requirements import driver_floor, driver_of
-from probe.recommender.preflight.situation import Check, Result, Situation, check, passed, unknown
+from probe.recommender.preflight.situation import Check, Result, Situation, check, each, passed, unknown
 
 _OLDEST_MODULE_FOR_OPEN: Final = (7, 5)  # open kernel modules begin with Turing (catalogs/engines/cuda.json)
 
@@ -14,18 +14,13 @@ def judge_gpu_present(situation: Situation) -> Check:
     """A usable NVIDIA GPU; one that is there but kept from us is named with the reason."""
     usable, there = situation.usable, situation.nvidia
     if usable:
-        return passed("gpu_present", _named([device.name for device in usable]))
+        return passed("gpu_present", each([device.name for device in usable]))
     if there:
         device = there[0]
         seen = f"{device.name}: {device.state_reason or device.state.value}"
         return check("gpu_present", Result.FAIL, seen, fix="fix_unusable", name=device.name)
     others = [device.name for device in situation.machine.usable_gpus()]
-    return check("gpu_present", Result.FAIL, _named(others) or "0", fix="fix")
-
-
-def _named(names: list[str]) -> str:
-    counted = {name: names.count(name) for name in names}
-    return ", ".join(name if number == 1 else f"{number} x {name}" for name, number in counted.items())
+    return check("gpu_present", Result.FAIL, each(others) or "0", fix="fix")
 
 
 def judge_driver(situation: Situation) -> Check | None:
@@ -170,5 +165,5 @@ def judge_env_cuda(situation: Situation) -> Check:
         return unknown("env_cuda") if mask is None else passed("env_cuda", f"CUDA_VISIBLE_DEVICES={mask}")
     path = situation.server.library_path or ""
     if "cuda" in path.lower() or "nccl" in path.lower():
-        return check("env_cuda", Result.WARN, f"LD_LIBRARY_PATH={path}", fix="fix_library")
+        return check("env_cuda", Result.WARN, "LD_LIBRARY_PATH", fix="fix_library")
     return passed("env_cuda", "-" if mask is None else f"CUDA_VISIBLE_DEVICES={mask}")

@@ -5,7 +5,7 @@ from typing import Final
 from probe.engines.vllm_budget import budget_of, gpus_of, parse_capability
 from probe.engines.vllm_formats import written
 from probe.engines.vllm_requirements import has_code_for, lowest_code
-from probe.recommender.preflight.situation import Check, Result, Situation, check, passed, unknown
+from probe.recommender.preflight.situation import Check, Result, Situation, check, each, passed, unknown
 from probe.units import GIB, MIB, format_gib
 
 _BF16: Final = (8, 0)
@@ -78,7 +78,7 @@ def judge_vram_total(situation: Situation) -> Check | None:
         return unknown("vram_total")
     version = situation.release.version if situation.release else None
     budgets = [budget_of(gpu, 0, tp=1, utilization=_share(version, unified=gpu.unified)) for gpu in gpus]
-    seen = ", ".join(f"{gpu.device}: {format_gib(gpu.total_bytes)}" for gpu in gpus)
+    seen = each([format_gib(gpu.total_bytes) for gpu in gpus])
     least = min(budget.requested_bytes for budget in budgets)
     return passed("vram_total", seen, share=budgets[0].utilization, requested_bytes=least)
 
@@ -98,7 +98,7 @@ def judge_vram_free(situation: Situation) -> Check | None:
         return unknown("vram_free")
     version = situation.release.version if situation.release else None
     budgets = [budget_of(gpu, 0, tp=1, utilization=_share(version, unified=gpu.unified)) for gpu in gpus]
-    seen = ", ".join(f"{gpu.device}: {format_gib(gpu.free_bytes or 0)}" for gpu in gpus)
+    seen = each([format_gib(gpu.free_bytes or 0) for gpu in gpus])
     short = [budget for budget in budgets if budget.starts is False]
     if not short:
         return passed("vram_free", seen, share=budgets[0].utilization)

@@ -88,7 +88,7 @@ def preflight(machine: Machine, ask: Ask, server: ServerFacts | None = None) -> 
     engine = find_engine(ask.engine)
     situation = _situation(machine, ask, engine, server)
     made = tuple(_judged(situation))
-    verdict = _verdict(made, counts_live=server is not None)
+    verdict = _verdict(made)
     works = verdict is not Verdict.NOT_READY
     return Preflight(
         engine=engine,
@@ -146,7 +146,7 @@ def _judged(situation: Situation) -> list[Check]:
             continue
         made = check_other.judge(row.id, situation, JUDGES[row.id])
         if made is not None:
-            found.append(msgspec.structs.replace(made, blocking=_blocks(row, situation)))
+            found.append(msgspec.structs.replace(made, blocking=_blocks(row, made, situation)))
     return found
 
 
@@ -157,7 +157,10 @@ def _applies(name: str, situation: Situation) -> bool:
     return check_other.asks_for(name, situation.engine)
 
 
-def _blocks(row: PreflightCheck, situation: Situation) -> bool:
+def _blocks(row: PreflightCheck, made: Check, situation: Situation) -> bool:
+    """Whether the result counts: what a saved machine cannot carry does not."""
+    if made.result is Result.UNKNOWN and situation.server is None and row.id in _LIVE_ONLY:
+        return False
     if row.id == "cpu_isa":
         return situation.ask.build == "cpu" or bool(situation.engine.required_isa)
     if row.blocking == "several_gpus":
@@ -167,14 +170,13 @@ def _blocks(row: PreflightCheck, situation: Situation) -> bool:
     return row.blocking == "always"
 
 
-def _verdict(checks: tuple[Check, ...], *, counts_live: bool) -> Verdict:
+def _verdict(checks: tuple[Check, ...]) -> Verdict:
     """A blocking fail, else a blocking unknown, else the worst of the rest."""
-    blocking = [check for check in checks if check.blocking]
-    if any(check.result is Result.FAIL for check in blocking):
+    blocking = {check.result for check in checks if check.blocking}
+    if Result.FAIL in blocking:
         return Verdict.NOT_READY
-    for check in blocking:
-        if check.result is Result.UNKNOWN and (counts_live or check.id not in _LIVE_ONLY):
-            return Verdict.CANNOT_TELL
+    if Result.UNKNOWN in blocking:
+        return Verdict.CANNOT_TELL
     if any(check.result in (Result.WARN, Result.FAIL) for check in checks):
         return Verdict.READY_WITH_WARNINGS
     return Verdict.READY

@@ -1,6 +1,7 @@
 """What a check sees: the machine, what was asked, the release that would be installed."""
 
 import enum
+from collections.abc import Sequence
 from functools import cached_property
 
 import msgspec
@@ -145,3 +146,9 @@ def passed(check_id: str, observed: str | None, /, **values: FactValue) -> Check
 def unknown(check_id: str, /, **values: FactValue) -> Check:
     """Could not be read: never taken for a pass."""
     return Check(id=check_id, result=Result.UNKNOWN, values=values)
+
+
+def each(names: Sequence[str]) -> str:
+    """Equal entries counted: `8 x NVIDIA A100`."""
+    counted = {name: names.count(name) for name in names}
+    return ", ".join(name if number == 1 else f"{number} x {name}" for name, number in counted.items())

@@ -1,0 +1,189 @@
+"""`probe preflight ENGINE`: may this server install it and serve with it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from probe.cli import options
+from probe.cli.plain_help import single_command
+from probe.cli.session import Session, session_of
+from probe.cli.values import choice
+from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE, InputError, ProbeError
+
+if TYPE_CHECKING:
+    from probe.catalog.model_spec import ModelSpec
+    from probe.cli.output import Wanted
+    from probe.recommender.preflight.situation import Ask
+
+_BUILDS: Final = ("cpu", "rocm", "xpu")
+_CACHE_TYPES: Final = ("auto", "fp8", "f16", "q8_0")
+_MATRIX_ENGINE: Final = "vllm"
+
+Engine = Annotated[str, typer.Argument(metavar="ENGINE", help="cli.argument.engine")]
+Model = Annotated[str | None, typer.Option("--model", metavar="M", help="cli.option.preflight_model")]
+Target = Annotated[
+    str | None, typer.Option("--target-version", metavar="V", help="cli.option.target_version")
+]
+Build = Annotated[
+    str | None,
+    typer.Option(
+        "--build", metavar="cpu|rocm|xpu", parser=choice("--build", _BUILDS), help="cli.option.build"
+    ),
+]
+KvType = Annotated[
+    str | None,
+    typer.Option(
+        "--kv-type",
+        metavar="auto|fp8",
+        parser=choice("--kv-type", _CACHE_TYPES),
+        help="cli.option.kv_type_vllm",
+    ),
+]
+Matrix = Annotated[bool, typer.Option("--matrix", help="cli.option.matrix")]
+Machines = Annotated[Path | None, typer.Option("--machines", metavar="DIR", help="cli.option.machines")]
+
+
+def preflight(
+    ctx: typer.Context,
+    engine: Engine,
+    *,
+    model: Model = None,
+    target_version: Target = None,
+    build: Build = None,
+    matrix: Matrix = False,
+    machine: options.MachineFile = None,
+    spec: options.MachineSpec = None,
+    machines: Machines = None,
+    context: options.Context = options.DEFAULT_CONTEXT,
+    parallel: options.Parallel = 1,
+    quantization: options.Quantization = None,
+    kv_type: KvType = None,
+    online: options.Online = False,
+    json: options.Json = False,
+    format_name: options.Format = None,
+    output: options.Output = None,
+    lang: options.Lang = None,
+    alias: options.Alias = None,
+    no_host_name: options.NoHostName = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Print what stands against installing; exit 1 when it is not ready or cannot be told."""
+    from probe.cli.output import Wanted
+    from probe.recommender.preflight.situation import Ask
+
+    session = session_of(ctx)
+    wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    if matrix:
+        return _print_matrix(engine, wanted, session)
+    ask = Ask(
+        engine=engine,
+        target_version=target_version,
+        build=build,
+        model=_model(model, online=online),
+        quantization=quantization,
+        context=context,
+        parallel=parallel,
+        kv_type=kv_type,
+    )
+    if machines is not None:
+        if machine is not None or spec is not None:
+            raise InputError("cli.usage.two_machines")
+        return _judge_folder(machines, ask, wanted, session)
+    return _judge_one(
+        machine, spec, ask, wanted, session, alias=alias, show_host_name=not no_host_name, quiet=quiet
+    )
+
+
+def _model(name: str | None, *, online: bool) -> "ModelSpec | None":
+    if name is None:
+        return None
+    from probe.cli.model_source import model_of
+
+    return model_of(name, online=online)
+
+
+def _print_matrix(engine: str, wanted: "Wanted", session: Session) -> int:
+    from probe.catalog.engines import find_engine
+    from probe.cli.output import Answer, print_answer
+    from probe.report.preflight import build_matrix
+
+    if find_engine(engine).id != _MATRIX_ENGINE:
+        raise InputError("cli.usage.matrix_only_vllm", engine=engine)
+    document = build_matrix()
+
+    def page() -> object:
+        from probe.render.preflight_page import matrix_page
+
+        return matrix_page(document, session.lang)
+
+    print_answer(Answer(document=document, page=page, csv=None, name="matrix"), wanted, session)
+    return EXIT_DONE
+
+
+def _judge_one(
+    machine: Path | None,
+    spec: str | None,
+    ask: "Ask",
+    wanted: "Wanted",
+    session: Session,
+    *,
+    alias: str | None,
+    show_host_name: bool,
+    quiet: bool,
+) -> int:
+    from probe.cli.machine_source import machine_of
+    from probe.cli.output import Answer, print_answer
+    from probe.machine.redact import redact
+    from probe.report.preflight import READY, build_preflight
+
+    found = machine_of(machine, spec, session=session, quiet=quiet)
+    facts = None
+    if machine is None and spec is None:
+        from probe.catalog.engines import find_engine
+        from probe.collectors.local_host import LocalHost
+        from probe.collectors.server import collect_server
+
+        facts = collect_server(LocalHost(), port=find_engine(ask.engine).default_port or 8000)
+    name = redact(found, alias=alias, show_host_name=show_host_name).host.name
+    document = build_preflight(found, ask, lang=session.lang, server=facts, name=name)
+
+    def page() -> object:
+        from probe.render.preflight_page import preflight_page
+
+        return preflight_page(document, session.lang)
+
+    print_answer(Answer(document=document, page=page, csv=None, name=name), wanted, session)
+    return EXIT_DONE if document.verdict in READY else EXIT_ANSWER_IS_NO
+
+
+def _judge_folder(folder: Path, ask: "Ask", wanted: "Wanted", session: Session) -> int:
+    """Every JSON file of a folder; one that is no machine is named and does not stop the others."""
+    from probe.catalog.enrich import enrich
+    from probe.cli.failures import foreseen_line
+    from probe.cli.output import Answer, print_answer
+    from probe.report.preflight import READY, build_preflight_set
+    from probe.report.read import read_machine
+
+    if not folder.is_dir():
+        raise InputError("cli.model.no_file", text=str(folder))
+    found, unreadable = [], {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append(enrich(read_machine(path)))
+        except ProbeError as error:
+            unreadable[path.name] = foreseen_line(error, session.lang)
+    document = build_preflight_set(found, unreadable, ask, lang=session.lang)
+
+    def page() -> object:
+        from probe.render.preflight_page import set_page
+
+        return set_page(document, session.lang)
+
+    print_answer(Answer(document=document, page=page, csv=None, name="preflight"), wanted, session)
+    ready = document.across is not None or any(one.verdict in READY for one in document.machines)
+    return EXIT_DONE if ready else EXIT_ANSWER_IS_NO
+
+
+app = single_command("preflight", preflight)
