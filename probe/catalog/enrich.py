@@ -5,12 +5,13 @@ from typing import Final
 import msgspec
 
 from probe.catalog.cpu_rows import CpuSpec, match_cpu
-from probe.catalog.enrich_devices import Filled, fill, fill_gpu, gpu_row_of, read_bandwidth
+from probe.catalog.enrich_devices import Filled, fill, fill_gpu, gpu_row_of, named, read_bandwidth
 from probe.catalog.limits import limits
 from probe.catalog.memory_prior import channel_bytes_per_s, memory_bandwidth, memory_prior
 from probe.catalog.npus import match_npu
 from probe.machine import Accelerator, AcceleratorKind, Machine, Memory, Range, Source
 
+_NPUS: Final = "catalogs/devices/npus.json"
 _RAM_READ: Final = "ram_read_bytes_per_s"
 _POPULATION: Final = "catalogs/devices/memory_population.csv (linuxhw/DMI, January 2025)"
 
@@ -26,9 +27,9 @@ def _device(device: Accelerator, index: int, machine: Machine) -> Filled:
     if device.kind in (AcceleratorKind.NPU, AcceleratorKind.CARD):
         npu = match_npu(pci_id=device.pci_id, os_name=device.name)
         if npu is None:
-            return Filled(device, sources)
+            return fill(device, pointer, {"software_note": "npus.unknown_maker"}, _NPUS)
         filled = fill(
-            device,
+            named(device, npu.name),
             pointer,
             {"catalog_name": npu.name, "software_note": f"npus.{npu.software_note}"},
             npu.source,
@@ -37,7 +38,8 @@ def _device(device: Accelerator, index: int, machine: Machine) -> Filled:
     row = None if device.catalog_name is not None else gpu_row_of(device, machine)
     if row is None:
         return Filled(device, sources)
-    filled = fill_gpu(device, row, pointer, machine.memory.total_bytes)
+    total, family = machine.memory.total_bytes, machine.host.os.family
+    filled = fill_gpu(named(device, row.name), row, pointer, total, family)
     return Filled(filled.part, sources | filled.sources)
 
 

@@ -7,7 +7,7 @@ import msgspec
 from probe.catalog.gpu_match import match_apple_gpu, match_gpu
 from probe.catalog.gpu_rows import GpuSpec
 from probe.catalog.limits import limits
-from probe.machine import Accelerator, AcceleratorKind, Machine, PcieLink, Range, Source
+from probe.machine import Accelerator, AcceleratorKind, Machine, OsFamily, PcieLink, Range, Source
 from probe.machine.ranges import exact
 
 
@@ -34,6 +34,21 @@ def fill(part: Any, pointer: str, values: dict[str, Any], source: str) -> Filled
     return Filled(msgspec.structs.replace(part, **missing) if missing else part, sources)
 
 
+def has_name(device: Accelerator) -> bool:
+    """False where the bus alone knows the device and its PCI id stands in place of a name."""
+    return device.pci_id is None or not device.name.endswith(f" {device.pci_id}")
+
+
+def named(device: Accelerator, name: str) -> Accelerator:
+    """The device with the catalog's name where it has none of its own."""
+    return device if has_name(device) else msgspec.structs.replace(device, name=name)
+
+
+def tells_no_board_memory(device: Accelerator) -> bool:
+    """A MIG parent, and AMD's pool of set aside and lent RAM, say nothing of the board."""
+    return device.mig_enabled is True or (device.vendor == "amd" and device.memory_shared)
+
+
 def gpu_row_of(device: Accelerator, machine: Machine) -> GpuSpec | None:
     """The row of a detected GPU, strictly; None for NPUs, cards and doubtful readings."""
     if device.kind in (AcceleratorKind.NPU, AcceleratorKind.CARD):
@@ -48,9 +63,8 @@ def gpu_row_of(device: Accelerator, machine: Machine) -> GpuSpec | None:
         return None
     return match_gpu(
         pci_id=device.pci_id,
-        name=device.name or None,
-        # A MIG parent and a GPU in RAM do not report the board's memory.
-        memory_bytes=None if device.mig_enabled else device.memory_total_bytes,
+        name=device.name if has_name(device) else None,
+        memory_bytes=None if tells_no_board_memory(device) else device.memory_total_bytes,
         memory_clock_mhz=device.memory_clock_mhz,
     )
 
@@ -66,18 +80,28 @@ def read_bandwidth(device: Accelerator) -> Range | None:
     return exact(2 * device.memory_clock_mhz * 1e6 * device.bus_width_bits / 8, "nvml")
 
 
-def wired_limit(device: Accelerator, row: GpuSpec, total_bytes: int | None) -> Range | None:
+def wired_limit(
+    device: Accelerator, row: GpuSpec, total_bytes: int | None, family: OsFamily | None
+) -> Range | None:
     """What the GPU may take of RAM where the system did not say: Apple, Strix Halo; None elsewhere."""
     if row.kind is not AcceleratorKind.UNIFIED or total_bytes is None:
         return None
     if row.vendor == "apple":
+        if family is OsFamily.LINUX:
+            return None  # a limit of macOS
         return limits().apple_wired_limit.of(total_bytes)
     if row.vendor == "amd" and device.memory_total_bytes is None:
         return limits().amd_unified_limit.of(total_bytes)
     return None
 
 
-def fill_gpu(device: Accelerator, row: GpuSpec, pointer: str, total_ram_bytes: int | None) -> Filled:
+def fill_gpu(
+    device: Accelerator,
+    row: GpuSpec,
+    pointer: str,
+    total_ram_bytes: int | None,
+    family: OsFamily | None = None,
+) -> Filled:
     """The device with the figures of its row."""
     pcie = None
     if device.pcie is None and row.pcie_generation is not None:
@@ -100,7 +124,7 @@ def fill_gpu(device: Accelerator, row: GpuSpec, pointer: str, total_ram_bytes: i
             "laptop": row.laptop,
             "compute": row.compute,
             "pcie": pcie,
-            "wired_limit_bytes": wired_limit(device, row, total_ram_bytes),
+            "wired_limit_bytes": wired_limit(device, row, total_ram_bytes, family),
         },
         row.source,
     )

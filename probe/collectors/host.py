@@ -77,6 +77,15 @@ class Host(Protocol):
         `arguments[0]` may be PYTHON for our own interpreter.
         """
 
+    def find_program(self, name: str) -> str | None:
+        """The file that PATH gives for a program's name, links followed; nothing is started."""
+
+    def packages(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Versions of those of the named Python packages that our own environment has."""
+
+    def may_use(self, path: str) -> bool:
+        """Whether this user may read and write a device node; it is not opened."""
+
     def affinity(self) -> int | Failure:
         """How many logical processors this process may run on."""
 

@@ -121,6 +121,24 @@ class LocalHost:
 
         return run_program(arguments, timeout_s=timeout_s, limit_bytes=limit_bytes)
 
+    def find_program(self, name: str) -> str | None:
+        """See Host.find_program."""
+        from probe.collectors.local_search import find_program
+
+        return find_program(name)
+
+    def packages(self, names: Sequence[str]) -> Mapping[str, str]:
+        """See Host.packages."""
+        from probe.collectors.local_search import installed_packages
+
+        return installed_packages(names)
+
+    def may_use(self, path: str) -> bool:
+        """See Host.may_use."""
+        from probe.collectors.local_search import may_use
+
+        return may_use(self._root + path)
+
     def affinity(self) -> int | Failure:
         """The scheduler's mask where the system has one."""
         if hasattr(os, "sched_getaffinity"):

@@ -6,11 +6,11 @@ from typing import TypeVar
 import msgspec
 
 from probe.collectors.container import usable_cores
-from probe.collectors.facts import Fact, Found, Limits, VisibleDevices
+from probe.collectors.facts import Fact, Found, Limits
 from probe.collectors.merge_accelerators import merge_accelerators
+from probe.collectors.merge_software import merge_software
 from probe.machine.attempt import Attempt, Source
 from probe.machine.description import Host, HostOrigin, Machine, NvidiaDriver, OperatingSystem
-from probe.machine.software import Software
 from probe.machine.system import Cpu, Disk, Memory, Power
 
 _P = TypeVar("_P", bound=msgspec.Struct)
@@ -43,7 +43,7 @@ def merge(facts: Sequence[Fact], origin: HostOrigin) -> Machine:
         links=devices.links,
         disks=_disks(parts),
         power=fold(Power, parts, "/power", provenance),
-        software=_software(parts),
+        software=merge_software(parts),
         provenance={**provenance, **devices.provenance},
         attempts=devices.attempts,
     )
@@ -115,17 +115,3 @@ def _filled(preferred: _P, other: _P) -> _P:
         if getattr(preferred, name) in (None, ()) and getattr(other, name) is not None
     }
     return msgspec.structs.replace(preferred, **gaps)
-
-
-def _software(parts: Sequence[Found]) -> Software:
-    software = fold(Software, parts, "", {})
-    environment = dict(software.environment)
-    for found in parts:
-        if isinstance(found.part, VisibleDevices):
-            named = {
-                "CUDA_VISIBLE_DEVICES": found.part.cuda,
-                "CUDA_DEVICE_ORDER": found.part.order,
-                "NVIDIA_VISIBLE_DEVICES": found.part.container,
-            }
-            environment |= {name: value for name, value in named.items() if value is not None}
-    return msgspec.structs.replace(software, environment=environment)

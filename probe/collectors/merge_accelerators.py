@@ -5,23 +5,20 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from probe.collectors.bus_cards import bus_row, driver_code, is_card
 from probe.collectors.cuda_mask import visible_devices
 from probe.collectors.facts import CudaIdentity, CudaProof, Found, NvidiaFiles, PciDevice, VisibleDevices
 from probe.collectors.nvidia_state import NVML, bus_code, explained, nvml_failure
 from probe.collectors.nvml_device import is_integrated
-from probe.collectors.pci import BUS, NOT_GPUS
+from probe.collectors.pci import BUS
 from probe.collectors.state_codes import STATES
 from probe.collectors.windows_collectors import DISPLAY_SOURCE
-from probe.machine.accelerator import Accelerator, AcceleratorKind, AcceleratorState, PcieLink
+from probe.machine.accelerator import Accelerator, AcceleratorKind, AcceleratorState
 from probe.machine.attempt import Attempt, AttemptResult, Source
 from probe.machine.description import Link, NvidiaDriver, OperatingSystem
 from probe.machine.system import Memory
 
 _T = TypeVar("_T")
-_VENDORS: Final = {"10de": "nvidia", "1002": "amd", "8086": "intel"}
-_DISPLAY: Final = "03"
-# Kernel drivers under which a card computes; what a vendor's own collector says counts more.
-_COMPUTING: Final = frozenset({"amdgpu", "i915", "xe"})
 _FROM_BUS: Final = "pci"
 
 
@@ -172,9 +169,9 @@ def _add_bus(
     for device in bus:
         known = by_address.get(device.address)
         if known is not None:
-            _fill(known, _row(device))
-        elif _is_gpu(device):
-            new.append(_Card(_row(device), _FROM_BUS))
+            _fill(known, bus_row(device))
+        elif is_card(device):
+            new.append(_Card(bus_row(device), _FROM_BUS))
     nameless = [card for card in cards if card.source == NVML and card.row.pci_address is None]
     own = [card for card in new if card.row.vendor == "nvidia"]
     if nameless and len(nameless) == len(own):
@@ -195,39 +192,9 @@ def _add_bus(
         if card.row.vendor == "nvidia":
             card.change(name=files.models.get(address, card.row.name))
             card.set_state(bus_code(drivers[address], files, failure, system))
-        elif drivers[address].driver in _COMPUTING:
-            card.set_state(None)
         else:
-            card.set_state("no_driver")
+            card.set_state(driver_code(drivers[address]))
     cards += new
-
-
-def _is_gpu(device: PciDevice) -> bool:
-    return (
-        device.class_code.startswith(_DISPLAY) and device.vendor in _VENDORS and device.vendor not in NOT_GPUS
-    )
-
-
-def _row(device: PciDevice) -> Accelerator:
-    """A card by the bus alone."""
-    vendor = _VENDORS.get(device.vendor, "other")
-    link = None
-    if device.max_link_generation or device.max_link_width:
-        link = PcieLink(max_generation=device.max_link_generation, max_width=device.max_link_width)
-    own = device.in_processor
-    titles = {"nvidia": "NVIDIA", "amd": "AMD", "intel": "Intel"}
-    return Accelerator(
-        index=0,
-        kind=AcceleratorKind.INTEGRATED if own else AcceleratorKind.DISCRETE,
-        vendor=vendor,
-        name=f"{titles.get(vendor, 'PCI')} {device.vendor}:{device.device}",
-        state=AcceleratorState.NO_DRIVER,
-        pci_address=device.address,
-        pci_id=f"{device.vendor}:{device.device}",
-        memory_shared=own,
-        numa_node=device.numa_node,
-        pcie=None if own else link,
-    )
 
 
 def _add_tegra(cards: list[_Card], files: NvidiaFiles) -> None:

@@ -61,6 +61,14 @@ def _is_processor_feature_present(arguments: Sequence[int | str]) -> Plain | Fai
     return bool(kernel32.IsProcessorFeaturePresent(int(arguments[0])))
 
 
+def _drm_memory_regions(arguments: Sequence[int | str]) -> Plain | Failure:
+    """The memory of a graphics card by its Linux driver; arguments: driver, render node."""
+    from probe.collectors.local_drm import memory_regions
+
+    return memory_regions(arguments)
+
+
 _QUESTIONS: Final[dict[str, tuple[str, _Asker]]] = {
     "IsProcessorFeaturePresent": ("win32", _is_processor_feature_present),
+    "drm_memory_regions": ("linux", _drm_memory_regions),
 }

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from probe.collectors.accelerator_ids import ODD_CLASSES, is_odd_accelerator
 from probe.collectors.answers import Failure
 from probe.collectors.facts import Facts, Found, PciDevice, ask, int_or_none
 from probe.collectors.host import Host
@@ -44,13 +45,16 @@ def collect(host: Host) -> Facts:
         # Slots hold few display devices, so only the class is read of the other hundreds.
         folder = f"{BUS}/{address}"
         class_text = host.read_text(f"{folder}/class")
-        if isinstance(class_text, Failure) or not class_text.startswith(_CLASSES):
+        if isinstance(class_text, Failure) or not class_text.startswith((*_CLASSES, *ODD_CLASSES)):
+            continue
+        if class_text.startswith(ODD_CLASSES) and not _is_odd_accelerator(host, folder):
             continue
         device = _read_device(host, folder, normal_address(address), class_text.strip()[2:])
         if device is None:
             continue
         if device.vendor in ("1002", "8086"):
-            device = msgspec.structs.replace(device, in_processor=_in_processor(host, device, names))
+            inside = in_processor(host, device.vendor, device.address, names)
+            device = msgspec.structs.replace(device, in_processor=inside)
         yield Found(device, BUS)
         yield Found(_with_link(host, folder, device), BUS)
 
@@ -89,17 +93,22 @@ def _read_device(host: Host, folder: str, address: str, class_code: str) -> PciD
     )
 
 
-def _in_processor(host: Host, device: PciDevice, names: Sequence[str]) -> bool:
-    """Whether a GPU is part of the processor.
+def in_processor(host: Host, vendor: str, address: str, names: Sequence[str]) -> bool:
+    """Whether a GPU is part of the processor; `names` are all devices of the bus.
 
     Intel's sits at 00:02.0. AMD's shares its slot with the processor's own crypto, USB
     and audio functions (vendor 1022); a card's slot holds functions of vendor 1002 alone.
     """
-    if device.vendor == "8086":
-        return device.address.endswith(":00:02.0")
-    slot = device.address.rpartition(".")[0]
+    if vendor == "8086":
+        return address.endswith(":00:02.0")
+    slot = address.rpartition(".")[0]
     others = [name for name in names if normal_address(name).startswith(slot + ".")]
     return any(_hex(host, f"{BUS}/{name}/vendor") == "1022" for name in others)
+
+
+def _is_odd_accelerator(host: Host, folder: str) -> bool:
+    vendor, device = _hex(host, f"{folder}/vendor"), _hex(host, f"{folder}/device")
+    return vendor is not None and device is not None and is_odd_accelerator(vendor, device)
 
 
 def _with_link(host: Host, folder: str, device: PciDevice) -> PciDevice:

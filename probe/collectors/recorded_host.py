@@ -40,7 +40,10 @@ class RecordedHost:
         if self._head.get("format") != FORMAT:
             raise ValueError(f"{folder}: recording format {self._head.get('format')} is not {FORMAT}")
         self._files: dict[str, Any] = _load(folder, "files.json")
-        self._programs: list[dict[str, Any]] = _load(folder, "programs.json").get("programs", [])
+        programs: dict[str, Any] = _load(folder, "programs.json")
+        self._programs: list[dict[str, Any]] = programs.get("programs", [])
+        self._found: dict[str, str | None] = programs.get("found", {})
+        self._packages: dict[str, str | None] = programs.get("packages", {})
         self._registry: dict[str, Any] = _load(folder, "registry.json")
         self._calls: dict[str, Any] = _load(folder, "calls.json")
         self._nvml: dict[str, Any] = _load(folder, "nvml.json")
@@ -132,6 +135,26 @@ class RecordedHost:
             raise self._unrecorded("program", " ".join(arguments))
         name = "python" if arguments[0] == PYTHON else arguments[0]
         return Failure(AttemptResult.ABSENT, f"{name} is not installed")
+
+    def find_program(self, name: str) -> str | None:
+        """See Host.find_program; `found` of programs.json holds them, null for those not there."""
+        if name not in self._found and not self._is_closed("programs"):
+            raise self._unrecorded("place of program", name)
+        return self._found.get(name)
+
+    def packages(self, names: Sequence[str]) -> Mapping[str, str]:
+        """See Host.packages; `packages` of programs.json holds them, null for those not there."""
+        missing = [name for name in names if name not in self._packages]
+        if missing and not self._is_closed("programs"):
+            raise self._unrecorded("package", missing[0])
+        return {name: version for name in names if (version := self._packages.get(name)) is not None}
+
+    def may_use(self, path: str) -> bool:
+        """See Host.may_use; what exists may be used unless `usable` says no."""
+        known = self._files.get(path)
+        if isinstance(known, dict) and "usable" in known:
+            return bool(known["usable"])
+        return self.exists(path)
 
     def affinity(self) -> int | Failure:
         """See Host.affinity."""

@@ -14,14 +14,17 @@ from probe.collectors import (
     container,
     cpu,
     cuda_driver,
+    installed_engines,
     memory,
     nvidia_files,
     nvml,
     operating_system,
     pci,
     power,
+    runtimes,
     smbios_memory,
     storage,
+    vendor_collectors,
     windows_collectors,
 )
 from probe.collectors.answers import UnrecordedRequestError
@@ -52,6 +55,12 @@ COLLECTORS: Final[tuple[tuple[str, Collector], ...]] = (
     ("nvidia driver files", nvidia_files.collect),
     ("display adapters", windows_collectors.collect_display),
     ("nvml", nvml.collect),
+    ("amd", vendor_collectors.collect_amd),
+    ("intel", vendor_collectors.collect_intel),
+    ("apple", vendor_collectors.collect_apple),
+    ("npu", vendor_collectors.collect_npu),
+    ("runtimes", runtimes.collect),
+    *installed_engines.collectors(),
 )
 
 

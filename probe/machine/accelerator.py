@@ -81,6 +81,7 @@ class Accelerator(msgspec.Struct, frozen=True, kw_only=True):
     memory_free_bytes: int | None = None
     memory_reserved_bytes: int | None = None
     memory_shared: bool = False  # its memory is (part of) system RAM
+    memory_dedicated_bytes: int | None = None  # of a shared total: set aside by firmware, not in RAM's total
     memory_type: str | None = None
     bandwidth_bytes_per_s: Range | None = None
     bus_width_bits: int | None = None

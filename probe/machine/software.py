@@ -12,6 +12,7 @@ class InstalledEngine(msgspec.Struct, frozen=True, kw_only=True):
     running: bool | None = None
     address: str | None = None  # loopback address of a running server
     models: tuple[str, ...] = ()
+    backends: tuple[str, ...] | None = None  # llama.cpp: ggml libraries beside it, cpu cuda vulkan ...
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):

@@ -52,7 +52,7 @@ def backend_of(device: Accelerator, machine: Machine) -> str:
     if device.vendor == "nvidia":
         return "cuda"
     if device.vendor == "apple":
-        return "metal"
+        return "vulkan" if machine.host.os.family is OsFamily.LINUX else "metal"
     if device.vendor == "amd":
         return "vulkan" if machine.host.os.family is OsFamily.WINDOWS else "rocm"
     if device.vendor == "intel":
@@ -95,8 +95,10 @@ def _shared_pool(device: Accelerator, name: str, backend: str, cpu: Pool, keep: 
         wired = device.wired_limit_bytes
         capacity, low = int(wired.value) - keep, int(wired.low) - keep
     elif device.memory_total_bytes is not None and cpu.capacity_bytes is not None:
-        # Linux amdgpu: vram + gtt; GB10 and Jetson: all of RAM.
-        capacity = low = min(cpu.capacity_bytes, device.memory_total_bytes)
+        # GB10 and Jetson: all of RAM. AMD: what firmware set aside, which is no part of the RAM that
+        # the system counts, and what may be lent of the rest.
+        own = device.memory_dedicated_bytes or 0
+        capacity = low = own + min(cpu.capacity_bytes, device.memory_total_bytes - own)
     elif capacity is None and device.memory_total_bytes is not None:
         capacity = low = device.memory_total_bytes
     return Pool(
@@ -106,10 +108,17 @@ def _shared_pool(device: Accelerator, name: str, backend: str, cpu: Pool, keep: 
         total_bytes=device.memory_total_bytes or cpu.total_bytes,
         capacity_bytes=None if capacity is None else max(0, capacity),
         capacity_low_bytes=None if low is None else max(0, low),
-        free_bytes=cpu.free_bytes,
+        free_bytes=_shared_free(device, cpu),
         reserve_bytes=cpu.reserve_bytes,
         in_ram=True,
     )
+
+
+def _shared_free(device: Accelerator, cpu: Pool) -> int | None:
+    """Free RAM, and of AMD's two pools together no more than their driver says is free."""
+    if device.memory_dedicated_bytes is None or device.memory_free_bytes is None or cpu.free_bytes is None:
+        return cpu.free_bytes
+    return min(device.memory_free_bytes, device.memory_dedicated_bytes + cpu.free_bytes)
 
 
 def machine_pools(machine: Machine, keep_bytes: int = 0) -> Pools:
