@@ -192,6 +192,7 @@ def lay_out(
         flash_attention=flash,
         type_k=request.kv_type_k,
         type_v=request.kv_type_v,
+        outputs=request.outputs,
     )
     caches, states = dict.fromkeys(plan.devices, 0), dict.fromkeys(plan.devices, 0)
     for name, cache, state in zip(plan.device_of_layer, kv_layers, state_layers, strict=False):

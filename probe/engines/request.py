@@ -14,6 +14,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     flash_attention: bool | None = None  # None: the engine's own choice
     kv_unified: bool = False
     swa_full: bool = False  # llama.cpp: windows get the full cache
+    outputs: int | None = None  # llama.cpp: tokens of a batch whose logits are kept; None: all
 
 
 class LayerSplit(msgspec.Struct, frozen=True, kw_only=True):

@@ -80,7 +80,15 @@ def _bitnet(d: Dimensions, v: LayerVariant) -> Parts:
 
 
 def _falcon_h1(d: Dimensions, v: LayerVariant) -> Parts:
-    """Attention and Mamba-2 side by side in every layer. Source: src/models/falcon-h1.cpp."""
+    """Attention and Mamba-2 side by side in every layer. Source: src/models/falcon-h1.cpp.
+
+    The second norm is called without `.weight`, there and in the files (gguf-py's tensor_mapping.py).
+    """
+    inner = decoder(_mixed_heads)(d, v)
+    return tuple(part._replace(name="ffn_norm") if part.name == "ffn_norm.weight" else part for part in inner)
+
+
+def _mixed_heads(d: Dimensions, v: LayerVariant) -> Parts:
     return (*mamba_2(d, gate_norm=bool(d.extra.get("mamba_rms_norm"))), *grouped_query(d, v))
 
 
@@ -270,7 +278,7 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = {
     "mamba": Architecture(decoder(whole(mamba_1), _nothing, norms=_ONLY_MIXER)),
     "mamba2": Architecture(decoder(whole(mamba_2), _nothing, norms=_ONLY_MIXER)),
     "falcon": Architecture(_falcon, output_norm_bias=True),
-    "falcon-h1": Architecture(decoder(_falcon_h1)),
+    "falcon-h1": Architecture(_falcon_h1),
     "lfm2": Architecture(_LFM2, output_norm="token_embd_norm"),
     "lfm2moe": Architecture(_LFM2, output_norm="token_embd_norm"),
     "nemotron": Architecture(
