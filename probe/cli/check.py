@@ -78,7 +78,17 @@ def check(
 
         return estimates_csv((document, *document.alternatives), document.machine_name)
 
-    print_answer(Answer(document=document, page=page, csv=csv, name=document.machine_name), wanted, session)
+    def html() -> str:
+        from probe.messages import LANGUAGES
+        from probe.render.check_page import check_page
+        from probe.render.html import render_html
+        from probe.report.translate import check_in
+
+        pages = {lang: check_page(check_in(document, lang), lang, explain=True) for lang in LANGUAGES}
+        return render_html(pages, session.lang)
+
+    answer = Answer(document=document, page=page, csv=csv, name=document.machine_name, html=html)
+    print_answer(answer, wanted, session)
     return EXIT_ANSWER_IS_NO if document.verdict in (Verdict.NO, Verdict.UNKNOWN) else EXIT_DONE
 
 

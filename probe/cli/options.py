@@ -76,6 +76,7 @@ Format = Annotated[
 ]
 # Text, not Path: a closing slash says "folder".
 Output = Annotated[str | None, typer.Option("--output", "-o", metavar="PATH", help="cli.option.output")]
+Share = Annotated[Path | None, typer.Option("--share", metavar="DIR", help="cli.option.share")]
 Lang = Annotated[
     str | None,
     typer.Option("--lang", metavar="ko|en", parser=choice("--lang", LANGUAGES), help="cli.option.lang"),

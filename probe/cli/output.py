@@ -11,10 +11,14 @@ from probe.cli.session import Session
 from probe.errors import InputError
 from probe.messages import t
 
-_FORMAT_OF_SUFFIX: Final = {".md": "markdown", ".json": "json", ".csv": "csv", ".txt": "terminal"}
-_FOLDER_SUFFIXES: Final = (".md", ".json")
+_FORMAT_OF_SUFFIX: Final = {
+    ".md": "markdown",
+    ".json": "json",
+    ".html": "html",
+    ".csv": "csv",
+    ".txt": "terminal",
+}
 _FILE_WIDTH: Final = 100
-_NAME_LIMIT: Final = 80
 
 
 class Answer(NamedTuple):
@@ -24,6 +28,7 @@ class Answer(NamedTuple):
     page: Callable[[], Any]
     csv: Callable[[], str] | None
     name: str | None = None  # of the machine, for files in a folder
+    html: Callable[[], str] | None = None
 
 
 class Wanted(NamedTuple):
@@ -83,18 +88,20 @@ def print_answer(answer: Answer, wanted: Wanted, session: Session) -> None:
         InputError: a target cannot be written; then nothing of it is.
     """
     if wanted.folder is not None:
-        stem = _file_stem(answer.name)
-        targets = [wanted.folder / f"{stem}{suffix}" for suffix in _FOLDER_SUFFIXES]
+        from probe.report.share import file_stem
+
+        suffixes = (".md", ".json") if answer.html is None else (".md", ".json", ".html")
+        targets = [wanted.folder / f"{file_stem(answer.name)}{suffix}" for suffix in suffixes]
     else:
         targets = [wanted.file] if wanted.file is not None else []
     if targets:
         contents = [(path, _file_bytes(answer, _format_of_target(path, wanted), session)) for path in targets]
-        write_together(contents)
+        _write(contents)
         if not wanted.quiet:
             for path in targets:
                 console.say(t("cli.talk.written", session.lang, path=str(path)))
     if wanted.print_json or (not targets and wanted.format_name == "json"):
-        console.print_bytes(_bytes(answer, "json", session))
+        console.print_bytes(bytes_of(answer, "json", session))
     elif not targets:
         _print(answer, wanted.format_name, session)
 
@@ -110,7 +117,7 @@ def _print(answer: Answer, format_name: str, session: Session) -> None:
         page = answer.page()
         console.print_text(render_terminal(page, width=console.width(), colour=console.wants_colour()))
         return
-    data = _bytes(answer, format_name, session)
+    data = bytes_of(answer, format_name, session)
     if console.is_terminal(sys.stdout):
         console.print_text(data.decode("utf-8"))
     else:
@@ -120,10 +127,10 @@ def _print(answer: Answer, format_name: str, session: Session) -> None:
 def _file_bytes(answer: Answer, format_name: str, session: Session) -> bytes:
     """As printed; a CSV file begins with the mark that makes spreadsheets read Korean as UTF-8."""
     mark = b"\xef\xbb\xbf" if format_name == "csv" else b""
-    return mark + _bytes(answer, format_name, session)
+    return mark + bytes_of(answer, format_name, session)
 
 
-def _bytes(answer: Answer, format_name: str, session: Session) -> bytes:
+def bytes_of(answer: Answer, format_name: str, session: Session) -> bytes:
     """The answer in one format, UTF-8."""
     if format_name == "json":
         from probe.render.json import render_json
@@ -133,6 +140,10 @@ def _bytes(answer: Answer, format_name: str, session: Session) -> bytes:
         if answer.csv is None:
             raise InputError("cli.output.no_csv")
         return answer.csv().encode("utf-8")
+    if format_name == "html":
+        if answer.html is None:
+            raise InputError("cli.output.no_html")
+        return answer.html().encode("utf-8")
     page = answer.page()
     if format_name == "markdown":
         from probe.render.markdown import render_markdown
@@ -143,30 +154,10 @@ def _bytes(answer: Answer, format_name: str, session: Session) -> bytes:
     return render_terminal(page, width=_FILE_WIDTH).encode("utf-8")
 
 
-def _file_stem(name: str | None) -> str:
-    """A file name from a machine's name: letters, digits and dashes of any script, never a path."""
-    kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name or "")
-    return kept.strip("-_.")[:_NAME_LIMIT] or "probe-report"
+def _write(contents: list[tuple[Path, bytes]]) -> None:
+    from probe.report.write import write_together
 
-
-def write_together(contents: list[tuple[Path, bytes]]) -> None:
-    """Write all files or none: each under another name first, then all moved into place.
-
-    Raises:
-        InputError: one of them cannot be written.
-    """
-    drafts: list[tuple[Path, Path]] = []
-    current = contents[0][0]
     try:
-        for current, data in contents:
-            draft = current.with_name(f".{current.name}.{os.getpid()}")
-            drafts.append((draft, current))
-            with draft.open("xb") as file:
-                file.write(data)
-        for draft, current in drafts:
-            draft.replace(current)
+        write_together(contents)
     except OSError as error:
-        raise InputError("cli.output.unwritable", path=str(current)) from error
-    finally:
-        for draft, _ in drafts:
-            draft.unlink(missing_ok=True)
+        raise InputError("cli.output.unwritable", path=str(error.filename)) from error

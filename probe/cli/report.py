@@ -26,6 +26,7 @@ def report(
     json: options.Json = False,
     format_name: options.Format = None,
     output: options.Output = None,
+    share: options.Share = None,
     lang: options.Lang = None,
     alias: options.Alias = None,
     no_host_name: options.NoHostName = False,
@@ -49,6 +50,8 @@ def report(
 
     session = session_of(ctx)
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    if share is not None and not share.is_dir():
+        raise InputError("share.no_folder", path=str(share))
     found = machine_of(machine, spec, session=session, quiet=quiet)
 
     from probe.recommender.options import Options
@@ -80,9 +83,18 @@ def report(
 
         return report_csv(document)
 
-    print_answer(
-        Answer(document=document, page=page, csv=csv, name=document.machine.host.name), wanted, session
-    )
+    def html() -> str:
+        from probe.render.html_report import report_html
+        from probe.report.model_figures import figure_table
+
+        return report_html(document, session.lang, figure_table(found, asked))
+
+    answer = Answer(document=document, page=page, csv=csv, name=document.machine.host.name, html=html)
+    if share is not None:
+        from probe.cli.share import share_report
+
+        share_report(share, document, answer, session, quiet=quiet)
+    print_answer(answer, wanted, session)
     return EXIT_DONE
 
 

@@ -45,7 +45,16 @@ def scan(
 
         return scan_page(document, session.lang, verbose=verbose)
 
-    print_answer(Answer(document=document, page=page, csv=None, name=document.host.name), wanted, session)
+    def html() -> str:
+        from probe.messages import LANGUAGES
+        from probe.render.html import render_html
+        from probe.render.scan_page import scan_page
+
+        pages = {lang: scan_page(document, lang, verbose=True) for lang in LANGUAGES}
+        return render_html(pages, session.lang)
+
+    answer = Answer(document=document, page=page, csv=None, name=document.host.name, html=html)
+    print_answer(answer, wanted, session)
     return EXIT_DONE
 
 

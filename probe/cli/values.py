@@ -9,7 +9,7 @@ from probe.units import parse_memory_size
 MAX_CONTEXT: Final = 100_000_000
 MAX_PARALLEL: Final = 100_000
 MAX_UBATCH: Final = 1_048_576
-FORMATS: Final = ("terminal", "markdown", "json", "csv")
+FORMATS: Final = ("terminal", "markdown", "json", "html", "csv")
 PURPOSES: Final = ("general", "korean", "coding", "reasoning", "vision", "embedding", "documents")
 
 

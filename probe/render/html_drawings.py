@@ -1,6 +1,7 @@
 """What the report draws: each memory with a model in it, and speeds beside the speed of reading."""
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Final
 
 import msgspec
@@ -163,7 +164,7 @@ def speed_scale(report: ReportDocument, languages: Sequence[str]) -> SpeedScale:
     top = max([_LEAST_SCALE, *(_ROOM * speed.value for speed in speeds if speed is not None)])
 
     def place(speed: float) -> float:
-        return round(100 * min(1.0, max(speed, 0.0) / top) ** 0.5, 2)
+        return round(100 * sqrt(min(1.0, max(speed, 0.0) / top)), 2)
 
     bars = []
     for one in chosen.values():

@@ -31,7 +31,7 @@ def test_version_is_one_line(tmp_path: Path) -> None:
         (("--reserve", "24Q"), "Not a memory size: `24Q`."),
         (("--reserve", "-5G"), "Not a memory size: `-5G`."),
         (("--reserve", "0GB"), "Impossible memory size: `0GB`"),
-        (("--format", "pdf"), "`--format` cannot be `pdf`. Possible: terminal, markdown, json, csv."),
+        (("--format", "pdf"), "`--format` cannot be `pdf`. Possible: terminal, markdown, json, html, csv."),
         (("--for", "korea"), "`--for` cannot be `korea`. Possible: korean."),
         (("--lang", "fr"), "`--lang` cannot be `fr`. Possible: en, ko."),
         (("--json", "--format", "csv"), "--json and --format csv ask for two formats on stdout."),

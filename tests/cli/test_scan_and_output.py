@@ -50,6 +50,7 @@ def test_a_folder_gets_one_file_for_each_reader(tmp_path: Path) -> None:
     outcome = run_probe(*SPEC, "--alias", "../../Kim's PC: 3층", "--output", "shared", folder=tmp_path)
     assert outcome.code == 0
     assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == [
+        "Kim-s-PC--3층.html",
         "Kim-s-PC--3층.json",
         "Kim-s-PC--3층.md",
     ]
