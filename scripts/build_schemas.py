@@ -14,8 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from probe.machine import Machine
+from probe.report.diff_documents import DiffDocument
 from probe.report.documents import CheckDocument, DoctorDocument, ReportDocument
 from probe.report.documents_preflight import MatrixDocument, PreflightDocument, PreflightSetDocument
+from probe.report.fleet_documents import FleetDocument
 from probe.report.plan_documents import PlanDocument, UpgradeDocument
 
 FOLDER = ROOT / "reports" / "schema"
@@ -26,6 +28,8 @@ DOCUMENTS = {
     "doctor": DoctorDocument,
     "plan": PlanDocument,
     "upgrade": UpgradeDocument,
+    "fleet": FleetDocument,
+    "diff": DiffDocument,
     "preflight": PreflightDocument,
     "preflight_set": PreflightSetDocument,
     "preflight_matrix": MatrixDocument,

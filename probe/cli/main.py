@@ -19,6 +19,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "plan": "probe.cli.plan",
     "preflight": "probe.cli.preflight",
     "doctor": "probe.cli.doctor",
+    "fleet": "probe.cli.fleet",
+    "diff": "probe.cli.diff",
     "catalog": "probe.cli.catalog",
 }
 

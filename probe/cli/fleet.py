@@ -1,0 +1,100 @@
+"""`probe fleet DIR`: who can run what over a folder of reports."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from probe.cli import options
+from probe.cli.plain_help import single_command
+from probe.cli.session import session_of
+from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="cli.argument.folder")]
+Model = Annotated[str | None, typer.Option("--model", metavar="MODEL", help="cli.option.fleet_model")]
+WhatIf = Annotated[str | None, typer.Option("--what-if", metavar="CHANGE", help="cli.option.what_if")]
+_WITH_MODELS = ("json", "html")
+_GOOD = ("comfortable", "usable")
+
+
+def fleet(
+    ctx: typer.Context,
+    folder: Folder,
+    *,
+    model: Model = None,
+    what_if: WhatIf = None,
+    json: options.Json = False,
+    format_name: options.Format = None,
+    output: options.Output = None,
+    lang: options.Lang = None,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Print the group's answer; exit code 1 when nobody can run the model asked for."""
+    import time
+
+    from probe.cli.console import say
+    from probe.cli.output import Answer, Wanted, print_answer
+    from probe.cli.slow_notice import slow_notice
+    from probe.fleet.scan import scan_folder
+    from probe.fleet.summary import build_fleet
+    from probe.messages import t
+    from probe.report.fleet_documents import FleetDocument
+
+    session = session_of(ctx)
+    wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    asked = None
+    if model is not None:
+        from probe.catalog.models import find_model
+
+        spec = find_model(model)
+        asked = (spec.id, spec.name)
+    found = scan_folder(folder)
+    changed = None
+    if any(member.lines is None for member in found.members):
+        from probe.fleet.compute import complete_hardware_only
+
+        with slow_notice("cli.talk.computing", session.lang, silent=quiet):
+            found = complete_hardware_only(found, folder, session.lang)
+    if what_if is not None:
+        from probe.fleet.what_if import apply_change, read_change
+
+        with slow_notice("cli.talk.computing", session.lang, silent=quiet):
+            found, changed = apply_change(found, folder, read_change(what_if), session.lang)
+    if not found.members and not quiet:
+        say(t("fleet.empty", session.lang, path=str(folder)))
+    now_s = time.time()
+
+    def build(language: str, *, with_models: bool) -> FleetDocument:
+        return build_fleet(
+            found,
+            folder=folder.resolve(),
+            lang=language,
+            now_s=now_s,
+            created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s)),
+            with_models=with_models,
+            model=asked,
+            what_if=changed,
+        )
+
+    whole = wanted.print_json or wanted.folder is not None or wanted.format_name in _WITH_MODELS
+    document = build(session.lang, with_models=whole)
+
+    def page() -> object:
+        from probe.render.fleet_page import fleet_page
+
+        return fleet_page(document, session.lang)
+
+    def csv() -> str:
+        from probe.render.fleet_csv import fleet_csv
+
+        return fleet_csv(document)
+
+    print_answer(Answer(document=document, page=page, csv=csv, name="fleet"), wanted, session)
+    if document.asked is not None:
+        able = any(one.verdict in _GOOD for one in document.asked.machines)
+        return EXIT_DONE if able else EXIT_ANSWER_IS_NO
+    return EXIT_DONE
+
+
+app = single_command("fleet", fleet)
