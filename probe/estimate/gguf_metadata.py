@@ -209,18 +209,32 @@ def _per_architecture(m: Metadata, arch: str, d: Dimensions) -> None:
         m["attention.head_count_kv"] = [
             swa if kind is LayerKind.SLIDING else d.num_key_value_heads for kind in kinds
         ] + [swa] * (d.mtp_layers or 0)
+    elif arch == "deci" and d.layer_kv_heads is not None:  # layers without attention have no heads at all
+        m["attention.head_count"] = [d.num_attention_heads if kv else 0 for kv in d.layer_kv_heads]
     elif arch == "deepseek4":
         m["attention.compress_ratios"] = [*(d.compress_ratios or (0,) * layers)]
+        m["rope.dimension_count"] = d.qk_rope_head_dim or 64
         m["attention.key_length"] = m["attention.value_length"] = d.head_dim
         m["attention.indexer.head_count"] = d.index_n_heads or 0
         m["attention.indexer.key_length"] = d.index_head_dim or 0
         m["attention.indexer.top_k"] = d.index_topk or 0
     elif arch in ("rwkv6", "rwkv7", "arwkv7", "rwkv6qwen2"):
         m["wkv.head_size"] = d.head_dim or 64
+        for key, name in _LOW_RANKS.items():
+            if name in d.extra:
+                m[key] = _extra(d, name, 0)
     elif arch in ("phi2", "phi3", "stablelm", "glm4", "chatglm", "glm4moe", "nemotron", "apertus"):
         rotary = _extra(d, "rope_dimension_count", 0)
         if rotary:
             m["rope.dimension_count"] = rotary
+
+
+_LOW_RANKS = {
+    "attention.decay_lora_rank": "decay_low_rank_dim",
+    "attention.iclr_lora_rank": "a_low_rank_dim",
+    "attention.value_residual_mix_lora_rank": "v_low_rank_dim",
+    "attention.gate_lora_rank": "gate_low_rank_dim",
+}
 
 
 def _extra(d: Dimensions, name: str, default: int) -> int:

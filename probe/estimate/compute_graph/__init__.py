@@ -7,6 +7,7 @@ from probe.estimate.compute_graph.builder import Builder
 from probe.estimate.compute_graph.decoder import RECIPES, Recipe, transformer
 from probe.estimate.compute_graph.ggml import Graph
 from probe.estimate.compute_graph.latent import latent_attention, plain_latent_attention
+from probe.estimate.compute_graph.rwkv import rwkv_7
 from probe.estimate.compute_graph.sparse import indexed_attention
 from probe.estimate.not_modeled import UNKNOWN_ARCHITECTURE, NotModeledError
 
@@ -23,7 +24,11 @@ _OTHERS: dict[str, tuple[Callable[[Builder, Recipe], Graph], Recipe]] = {
     "gemma4": (gemma.gemma_4, Recipe()),
     "bert": (encoders.bert, Recipe()),
     "nomic-bert": (encoders.bert, Recipe()),
+    "jina-bert-v3": (encoders.bert, Recipe()),
+    "llama-embed": (encoders.llama_embed, Recipe()),
     "gemma-embedding": (encoders.gemma_embedding, Recipe()),
+    "deci": (hybrid.deci, Recipe()),
+    "rwkv7": (rwkv_7, Recipe()),
     "mamba": (hybrid.mamba, Recipe()),
     "mamba2": (hybrid.mamba, Recipe()),
     "jamba": (hybrid.jamba, Recipe(rope="none", normalized=False)),

@@ -227,6 +227,7 @@ RECIPES = {
     "granite": Recipe(),
     "granitemoe": Recipe(),
     "hunyuan-dense": Recipe(rope_first=True),
+    "hunyuan_vl": Recipe(rope_first=True, positions=4),
     "hunyuan-moe": Recipe(rope_first=True, shared_first=True),
     "internlm2": Recipe(),
     "llama": Recipe(),

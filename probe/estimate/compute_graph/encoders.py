@@ -82,3 +82,16 @@ def gemma_embedding(b: Builder, recipe: Recipe) -> Graph:
         fed = b.norm(b.ffn(b.norm(middle, "ffn_norm")), "post_ffw_norm")
         stream = b.add(fed, middle)
     return b.head(stream, logits=False)
+
+
+def llama_embed(b: Builder, recipe: Recipe) -> Graph:
+    """Llama that looks both ways and gives hidden states."""
+    stream = b.embeddings()
+    for index in b.sequence:
+        b.enter(index)
+        out = attend_batch(b, *heads(b, recipe, b.norm(stream, "attn_norm")))
+        if index == b.h.layers - 1:
+            out, stream = b.pick_outputs(out), b.pick_outputs(stream)
+        middle = b.add(out, stream)
+        stream = b.add(b.ffn(b.norm(middle, "ffn_norm")), middle)
+    return b.head(stream, logits=False)

@@ -198,3 +198,23 @@ def minimax_01(b: Builder, recipe: Recipe) -> Graph:
         x = b.norm(b.add(out, b.g.over(normed)), "ffn_norm")
         stream = b.add(b.moe(x), b.g.over(x))
     return b.head(stream)
+
+
+def deci(b: Builder, recipe: Recipe) -> Graph:
+    """Nemotron NAS models: attention and network may each be missing (src/models/deci.cpp)."""
+    stream = b.embeddings()
+    for index in b.sequence:
+        b.enter(index)
+        attends = b.h.heads[index] > 0
+        out = b.norm(stream, "attn_norm") if attends else stream
+        if attends and b.h.kv_heads[index]:
+            out = self_attention(b, recipe, out)
+        elif attends:
+            out = b.linear(out, "attn_output")
+        beside = stream
+        if index == b.h.layers - 1:
+            out, beside = b.pick_outputs(out), b.pick_outputs(beside)
+        if b.h.feed_forward[index]:
+            middle = b.add(out, beside) if attends else out
+            stream = b.add(b.ffn(b.norm(middle, "ffn_norm")), middle)
+    return b.head(stream)
