@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from probe.cli import console
 from probe.cli.session import Session
 from probe.errors import InputError
+from probe.long_paths import openable
 from probe.messages import t
 
 _FORMAT_OF_SUFFIX: Final = {
@@ -53,7 +54,7 @@ class Wanted(NamedTuple):
         if output is None:
             chosen = "json" if json else format_name or "terminal"
             return cls(chosen, json, None, None, quiet)
-        path = Path(output).expanduser()
+        path = openable(Path(output).expanduser())
         if path.is_dir() or output.endswith(("/", "\\")):
             _check_folder(path)
             return cls(format_name or "terminal", json, None, path, quiet)

@@ -76,6 +76,8 @@ def parse_container_of_groups(text: str) -> str | None:
 
 def collect_limits(host: Host) -> Facts:
     """The narrowest memory and processor limits over the ancestry."""
+    if host.platform().system != "linux":
+        return
     text, attempt = ask(host, "/proc/self/cgroup", lambda: host.read_text("/proc/self/cgroup"))
     yield attempt
     if isinstance(text, Failure):

@@ -9,6 +9,7 @@ import msgspec
 from probe.catalog.model_spec import ModelSpec, StoredTensor
 from probe.catalog.quantizations import recipe_by_file_type
 from probe.errors import InputError
+from probe.long_paths import openable
 from probe.model_files.gguf import GgufHeader, read_gguf
 from probe.model_files.gguf_model import model_from_metadata
 from probe.model_files.hf_config import spec_from_config
@@ -60,7 +61,7 @@ def open_model(text: str, *, online: bool = False) -> ModelSpec:
         from probe.model_files.hub import open_repository
 
         return open_repository(text[len(ONLINE_PREFIX) :])
-    path = Path(text).expanduser()
+    path = openable(Path(text).expanduser())
     try:
         is_folder, is_there = path.is_dir(), path.exists()
     except (OSError, ValueError) as error:

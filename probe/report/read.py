@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from probe.errors import InputError
+from probe.long_paths import openable
 from probe.machine import Machine
 from probe.machine.accelerator import AcceleratorKind, AcceleratorState
 from probe.report.documents import ReportDocument
@@ -31,12 +32,13 @@ def read_bytes(path: Path) -> bytes:
         InputError: it is missing, no regular file, unreadable or above 32 MiB.
     """
     try:
-        if not path.is_file():
+        place = openable(path)
+        if not place.is_file():
             raise InputError("reading.file_missing", path=str(path))
-        size = path.stat().st_size
+        size = place.stat().st_size
         if size > MAX_REPORT_BYTES:
             raise InputError("reading.file_too_large", path=str(path), size_bytes=size)
-        return path.read_bytes()
+        return place.read_bytes()
     except OSError as error:
         raise InputError("reading.file_unreadable", path=str(path), detail=error.strerror or "") from error
 

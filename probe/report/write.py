@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from probe.long_paths import openable
+
 DRAFT_START: Final = ".probe-"
 DRAFT_END: Final = ".tmp"
 # A run takes seconds: a draft of an hour ago was left by one that was killed.
@@ -26,7 +28,7 @@ def draft(folder: Path, data: bytes) -> Path:
     Raises:
         OSError: it cannot be written; nothing of it is left.
     """
-    path = folder / f"{DRAFT_START}{os.urandom(8).hex()}{DRAFT_END}"
+    path = openable(folder) / f"{DRAFT_START}{os.urandom(8).hex()}{DRAFT_END}"
     try:
         with path.open("xb") as file:
             file.write(data)
@@ -53,7 +55,7 @@ def publish(source: Path, target: Path) -> None:
     waits = _WAITS_S if sys.platform == "win32" else ()
     for wait_s in (*waits, None):
         try:
-            source.replace(target)
+            source.replace(openable(target))
         except PermissionError:
             if wait_s is None:
                 raise
@@ -70,7 +72,7 @@ def publish_new(source: Path, target: Path) -> bool:
     """
     try:
         if sys.platform == "win32":
-            source.rename(target)  # refuses an existing name there
+            source.rename(openable(target))  # refuses an existing name there
         else:
             os.link(source, target)
             discard(source)

@@ -20,6 +20,7 @@ from probe.collectors.windows_limits import parse_cpu_rate, parse_memory_limit
 from probe.collectors.windows_power import parse_plan, parse_power_status
 from probe.collectors.windows_storage import disk_kind, parse_storage
 from probe.collectors.windows_system import Topology, parse_topology
+from probe.long_paths import extended, openable
 from probe.machine import Power
 from probe.machine.attempt import AttemptResult
 from probe.machine.redact import PUBLIC_UUIDS, Redactor
@@ -300,3 +301,21 @@ def test_output_of_programs_is_decoded_by_what_it_is(raw: bytes, expected: str) 
 def test_output_in_no_known_encoding_loses_letters_not_the_rest() -> None:
     assert decode("AMD 그래픽 RX".encode("cp949")).startswith("AMD ")
     assert decode("AMD 그래픽 RX".encode("cp949")).endswith(" RX")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("C:\\Users\\홍길동\\보고서.json", "\\\\?\\C:\\Users\\홍길동\\보고서.json"),
+        ("\\\\파일서버\\공유\\pc.json", "\\\\?\\UNC\\파일서버\\공유\\pc.json"),
+        ("\\\\?\\C:\\a", "\\\\?\\C:\\a"),
+        ("\\\\.\\C:", "\\\\.\\C:"),
+    ],
+)
+def test_long_form_of_a_windows_path(path: str, expected: str) -> None:
+    assert extended(path) == expected
+
+
+def test_short_paths_stay_as_the_user_wrote_them(tmp_path: Path) -> None:
+    assert openable(Path("pc.json")) == Path("pc.json")
+    assert openable(tmp_path) == tmp_path or len(str(tmp_path)) >= 200
