@@ -10,7 +10,6 @@ MB for 10,000, in units of a computer where bare Python takes 11 ms).
 import argparse
 import json
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from probe.report.build import build_report
 from probe.report.documents import ModelLine, ReportDocument
 from probe.report.encode import to_json
 from probe.report.model_index import with_model_index
+from scripts.benchmark_startup import cpu_ms
 
 MACHINES = (
     "Core i5-8500; 16GB DDR4-2666 x1; windows 11",
@@ -100,25 +100,16 @@ def generate(folder: Path, count: int, *, pretty: bool = False) -> int:
     return written
 
 
-def measure(*arguments: str) -> tuple[float, float]:
-    """CPU seconds and peak MB of one run."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def peak_mb(*arguments: str) -> float:
+    """Peak memory of one run, started by a small process: a child begins with its parent's peak."""
     program = (
         "import resource,subprocess,sys;"
-        "done=subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL,check=True);"
+        "subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL,check=True);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", program, sys.executable, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    kilo = 1024 if sys.platform != "darwin" else 1
-    return cpu, int(done.stdout) * kilo / 1e6
+    command = [sys.executable, "-S", "-c", program, sys.executable, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
+    return int(done.stdout) * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def main() -> int:
@@ -130,19 +121,16 @@ def main() -> int:
     parser.add_argument("--pretty", action="store_true", help="indented, as `probe --json > file` writes it")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    wrapper = min(measure("-S", "-c", "pass")[0] for _ in range(5))
-    bare = min(measure("-c", "pass")[0] for _ in range(5))
-    # Every figure holds the measuring process, too, which is about half of `wrapper`.
+    python = min(cpu_ms([sys.executable, "-c", "pass"]) for _ in range(7)) / 1000
     rows = []
     over = False
     for count in sorted({int(part) for part in arguments.count.split(",")}):
         folder = arguments.keep or Path(tempfile.mkdtemp(prefix="probe-fleet-"))
         folder.mkdir(parents=True, exist_ok=True)
         size = generate(folder, count, pretty=arguments.pretty)
-        runs = [measure("-m", "probe", "fleet", str(folder), "--lang", "en") for _ in range(arguments.runs)]
-        cpu = min(run[0] for run in runs) - wrapper / 2
-        peak = max(run[1] for run in runs)
-        python = bare - wrapper / 2
+        command = ["-m", "probe", "fleet", str(folder), "--lang", "en"]
+        peak = peak_mb(*command)
+        cpu = min(cpu_ms([sys.executable, *command]) for _ in range(arguments.runs)) / 1000
         scaled = cpu * BARE_PYTHON_S / python
         limit = LIMITS.get(count)
         over |= limit is not None and (scaled > limit[0] or peak > limit[1])

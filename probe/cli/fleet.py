@@ -90,7 +90,15 @@ def fleet(
 
         return fleet_csv(document)
 
-    print_answer(Answer(document=document, page=page, csv=csv, name="fleet"), wanted, session)
+    def html() -> str:
+        from probe.messages import LANGUAGES
+        from probe.render.fleet_html import fleet_html
+
+        return fleet_html(
+            {language: build(language, with_models=whole) for language in LANGUAGES}, session.lang
+        )
+
+    print_answer(Answer(document=document, page=page, csv=csv, name="fleet", html=html), wanted, session)
     if document.asked is not None:
         able = any(one.verdict in _GOOD for one in document.asked.machines)
         return EXIT_DONE if able else EXIT_ANSWER_IS_NO

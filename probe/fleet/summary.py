@@ -144,7 +144,7 @@ def _machine(
     now_s: float,
 ) -> FleetMachine:
     hardware = member.hardware
-    age_days = int((now_s - member.time_s) // _DAY_S)
+    age_days = int((now_s - member.time_s) / _DAY_S)  # towards zero: clocks differ by minutes
     return FleetMachine(
         host=label,
         host_id=member.host_id,

@@ -20,6 +20,12 @@ def gpu_words(gpus: Sequence[FleetGpu], lang: str) -> str | None:
     return " + ".join(words) or None
 
 
+def processors(machine: FleetMachine | Group, lang: str) -> str:
+    """GPU and CPU in one line."""
+    gpus = gpu_words(machine.gpus, lang) or t("fleet.word.no_gpu", lang)
+    return joined((gpus, machine.cpu))
+
+
 def hardware_words(machine: FleetMachine | Group, lang: str) -> str:
     """GPU, CPU and RAM in one line."""
     ram = None
@@ -27,8 +33,7 @@ def hardware_words(machine: FleetMachine | Group, lang: str) -> str:
         ram = t("fleet.word.ram", lang, ram=f"{machine.ram_bytes / GIB:.0f} GiB")
         if machine.ram_channels:
             ram = f"{ram} ({t('fleet.word.channels', lang, count=machine.ram_channels)})"
-    gpus = gpu_words(machine.gpus, lang) or t("fleet.word.no_gpu", lang)
-    return joined((gpus, machine.cpu, ram))
+    return joined((processors(machine, lang), ram))
 
 
 def short_name(model_id: str) -> str:
