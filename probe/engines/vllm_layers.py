@@ -33,6 +33,7 @@ _NOT_MODELED: Final = (
     "deepseek_v4", "glm5_next", "qwen4_exp", "hy_v4", "minimax_m3", "inkling", "hrm_text", "dots3_note",
 )  # fmt: skip
 _FALCON: Final = ("falcon", "RefinedWeb", "RefinedWebModel")
+_SINKS_EVERYWHERE: Final = ("gpt_oss", "granite")  # others have them in windowed layers only
 _COHERE_WINDOWS: Final = ("cohere2", "cohere2_moe", "cohere2_vision")
 _SPARSE_FP8_BYTES: Final = 656  # fp8_ds_mla: latent, rope part and scales packed (mla_attention.py#L1366)
 _INDEX_SCALE_BYTES: Final = (
@@ -230,7 +231,7 @@ class _Reader:
             value_size=value_size,
             dtype=self._dtype,
             fp8_cache=self._fp8,
-            sinks=d.attention_sinks and (local or self._type == "gpt_oss"),
+            sinks=d.attention_sinks and (local or self._type.startswith(_SINKS_EVERYWHERE)),
             image_prefix=self._image_prefix,
         )
         backend = attention_backend(use, self._capability)

@@ -237,7 +237,11 @@ def is_multimodal(spec: ModelSpec) -> bool:
     """Whether vLLM loads the class that takes images, videos or sound."""
     if spec.hf_config is None:
         return spec.modality != "text" and text_type(spec) != f"{spec.model_type}_text"
-    return any(isinstance(spec.hf_config.get(key), Mapping) for key in ("vision_config", "audio_config"))
+    if any(isinstance(spec.hf_config.get(key), Mapping) for key in ("vision_config", "audio_config")):
+        return True
+    # transformers fills in the tower's config where the file leaves it out
+    whole = (spec.hf_architecture or "").endswith("ForConditionalGeneration")
+    return whole and isinstance(spec.hf_config.get("text_config"), Mapping)
 
 
 def _batched_tokens(spec: ModelSpec, request: PlanRequest, *, image_prefix: bool) -> int:

@@ -51,6 +51,7 @@ _QK_NORM_HEAD: Final = (
     "bailing_moe", "interns1",
 )  # fmt: skip
 _QK_NORM_LAYER: Final = ("olmo2", "olmo3", "olmoe", "minimax_m2")
+_GRANITE: Final = ("granite", "granite_swa", "granitemoe", "granitemoe_swa")
 _UNGATED: Final = (
     "gpt2", "opt", "bloom", "phi", "falcon", "starcoder2", "nemotron", "nemotron_h", "gpt_neox", "gptj",
     "mpt", "apertus", "arcee",
@@ -99,7 +100,7 @@ def dimensions_of(view: ConfigView) -> Dimensions | None:
         attn_output_gate=view.flag(
             "attn_output_gate", default=model_type.startswith(("qwen3_next", "qwen3_5"))
         ),
-        attention_sinks=model_type == "gpt_oss" or view.flag("add_swa_attention_sink_bias"),
+        attention_sinks=_attention_sinks(view, model_type),
         extra=_extra(view),
         **_attention_fields(view),
         **expert_fields(view),
@@ -136,6 +137,15 @@ def _kv_heads(view: ConfigView, heads: int) -> int:
     if nested is not None and nested.size("kv_n_heads"):
         return nested.need("kv_n_heads")
     return (view.size(*_KV_HEADS) or heads) if heads else 0
+
+
+def _attention_sinks(view: ConfigView, model_type: str) -> bool:
+    """A learned logit beside the keys; Granite has it wherever layers are typed (granite.py#L109)."""
+    if model_type in _GRANITE:
+        typed = model_type.endswith("_swa") or view.texts("layer_types") is not None
+        return view.flag("attention_sinks", default=typed)
+    named = ("add_swa_attention_sink_bias", "swa_attention_sink_enabled")
+    return model_type == "gpt_oss" or any(view.flag(name) for name in named)
 
 
 def _head_dim(view: ConfigView, hidden: int, heads: int) -> int:

@@ -51,6 +51,16 @@ def test_every_measured_plan_is_equal() -> None:
     assert (result["rows"], result["equal"]) == (11_178, 11_178)
 
 
+def test_plans_of_made_up_configs_are_equal() -> None:
+    """962 plans of 200 configs of 115 model types, made by scripts/plan_with_vllm.py."""
+    with score_vllm.opened(TRUTH / "vllm_kv_made.csv.gz") as file:
+        made = list(csv.DictReader(file))
+    models = score_vllm.read_models(TRUTH / "vllm_models_made.jsonl.gz")
+    result = score_vllm.score(made, models)
+    assert result["mismatches"] == []
+    assert (result["rows"], len(models)) == (962, 200)
+
+
 @pytest.mark.parametrize("column", ["dtype", "max_num_batched_tokens", "prefix_caching", "mamba_cache_mode"])
 def test_what_the_plan_rests_on_is_what_vllm_decided(column: str) -> None:
     models = score_vllm.read_models(TRUTH / "vllm_models.jsonl")
@@ -110,7 +120,8 @@ NEMOTRON_H_56B = {
 }  # fmt: skip
 PHI_4 = {
     "architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "torch_dtype": "bfloat16",
-    "hidden_size": 5120, "num_hidden_layers": 40, "num_attention_heads": 40, "num_key_value_heads": 10, "vocab_size": 100352,
+    "hidden_size": 5120, "num_hidden_layers": 40, "num_attention_heads": 40, "num_key_value_heads": 10,
+    "vocab_size": 100352,
     "intermediate_size": 17920, "max_position_embeddings": 16384, "sliding_window": None,
 }  # fmt: skip
 FALCON_7B = {
