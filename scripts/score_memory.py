@@ -121,16 +121,19 @@ class Models:
 def spec_of(entry: dict[str, Any]) -> ModelSpec:
     """The model of one line of the JSONL.
 
-    Metadata alone does not say whether the head is the input table again; where the line
-    has the engine's parameter count, the form that is nearer to it is taken.
+    Metadata alone does not say whether the head is the input table again or attention has
+    biases; where the line has the engine's parameter count, that decides.
     """
-    from probe.estimate.tensors import parameter_count
+    from probe.estimate.tensors import fitted_to_count, parameter_count
     from probe.model_files.gguf_model import model_from_metadata
 
     spec = model_from_metadata(entry["metadata"], name=entry["model"])
     count = entry.get("n_params_llamacpp")
     if not count or spec.dimensions is None:
         return spec
+    fitted = fitted_to_count(spec, count)
+    if fitted is not spec or fitted.dimensions is None:
+        return fitted
     forms = [
         msgspec.structs.replace(
             spec, dimensions=msgspec.structs.replace(spec.dimensions, tie_word_embeddings=tied)

@@ -31,6 +31,7 @@ from probe.estimate.weights import gguf_tensor_bytes
 from probe.machine.ranges import ByteRange
 
 LOGICAL_BATCH: Final = 2048  # n_batch default, common/common.h
+_HEAD_FIRST: Final = frozenset({"gemma3n", "gemma4"})  # src/models/gemma3n.cpp#L31, gemma4.cpp#L53
 _OFFLOAD_ROWS: Final = 32  # op_offload_min_batch_size, ggml/src/ggml-cuda/ggml-cuda.cu
 
 _hparams_cache: dict[int, tuple[ModelSpec, Hparams]] = {}
@@ -164,8 +165,9 @@ def lay_out(
         backend: cuda, rocm, vulkan, sycl, metal or cpu.
         extra_bufts: the CPU part of the weights is rearranged for the processor.
     """
-    plan = plan_layers(weights, split, prediction_layers=prediction_layers(spec))
-    repack = repack_bytes(spec, weights, plan) if extra_bufts else ByteRange()
+    head_first = spec.architecture in _HEAD_FIRST
+    plan = plan_layers(weights, split, prediction_layers=prediction_layers(spec), head_first=head_first)
+    repack = repack_bytes(spec, weights, plan, head_first=head_first) if extra_bufts else ByteRange()
     try:
         h = hparams_of(spec)
         cells = cells_of(h, request)

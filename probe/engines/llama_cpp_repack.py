@@ -37,12 +37,16 @@ class _Growth(NamedTuple):
     head: int
     tied_head: int  # bytes of a second head on a processor with AMX; 0 when the head has its own tensor
     tied_head_avx2: int
+    table: int  # bytes of the input table
 
 
-def repack_bytes(spec: ModelSpec, weights: WeightBytes, plan: LayerPlan) -> ByteRange:
+def repack_bytes(spec: ModelSpec, weights: WeightBytes, plan: LayerPlan, *, head_first: bool) -> ByteRange:
     """Growth of the weights in host memory: none or a second head, up to what AMX takes.
 
     Unknown element types: nothing to 2 %, which is what AMX added to the models measured.
+
+    Args:
+        head_first: the plan already counts a tied head twice.
     """
     try:
         growth = _growth(shapes_of(spec), _types_of(spec, weights.quantization))
@@ -52,8 +56,9 @@ def repack_bytes(spec: ModelSpec, weights: WeightBytes, plan: LayerPlan) -> Byte
     most = sum(growth.layers[layer] for layer in plan.layers_of("cpu") if layer < len(growth.layers))
     least = 0
     if plan.output_device == "cpu":
-        most += growth.head + growth.tied_head
-        least += growth.tied_head_avx2
+        counted = growth.table if head_first and growth.tied_head else 0
+        most += growth.head + growth.tied_head - counted
+        least += max(growth.tied_head_avx2 - counted, 0)
     return ByteRange(low=min(least, most), value=most, high=most)
 
 
@@ -76,13 +81,13 @@ def _growth(shapes: Shapes, types: tuple[tuple[str, str], ...]) -> _Growth:
         elif not name.startswith(_LOOKED_UP) and name in shapes.outside:
             head += _amx_growth(kind, shapes.outside[name], name)
     if "output.weight" in shapes.outside or "token_embd.weight" not in shapes.outside:
-        return _Growth(tuple(layers), head, 0, 0)
+        return _Growth(tuple(layers), head, 0, 0, 0)
     table, kind = shapes.outside["token_embd.weight"], dict(types)["token_embd.weight"]
     row = gguf_type(kind)
     size = prod(table) // row.block_weights * row.block_bytes
     amx = size + _amx_growth(kind, table, "output.weight") if _takes_amx(kind, table) else 0
     avx2 = size if kind in _AVX2 and table[1] % _AVX2_COLUMNS == 0 else 0
-    return _Growth(tuple(layers), head, amx or avx2, avx2)
+    return _Growth(tuple(layers), head, amx or avx2, avx2, size)
 
 
 def _takes_amx(kind: str, shape: tuple[int, ...]) -> bool:

@@ -33,7 +33,9 @@ def engine_gpu_layers(split: LayerSplit, prediction_layers: int) -> int:
     return split.gpu_layers + prediction_layers if split.gpu_layers and split.shares else 0
 
 
-def plan_layers(weights: WeightBytes, split: LayerSplit, *, prediction_layers: int = 0) -> LayerPlan:
+def plan_layers(
+    weights: WeightBytes, split: LayerSplit, *, prediction_layers: int = 0, head_first: bool = False
+) -> LayerPlan:
     """The placement llama.cpp makes of `split`.
 
     The last `gpu_layers` of n_layer + 1 (the output counts as one) go to the devices; layer
@@ -43,6 +45,8 @@ def plan_layers(weights: WeightBytes, split: LayerSplit, *, prediction_layers: i
     Args:
         prediction_layers: multi-token-prediction layers of the file. They are not loaded,
             but the engine deals them out like all others.
+        head_first: the engine makes a tied head before the input table, and so twice even
+            in one place. (Mapped from a file both lie on the same pages.)
 
     Source: load_tensors, src/llama-model.cpp#L1560, llama.cpp b11434.
     """
@@ -67,7 +71,7 @@ def plan_layers(weights: WeightBytes, split: LayerSplit, *, prediction_layers: i
         sizes[placed[layer]] -= weights.layer_experts[layer]
         sizes["cpu"] += weights.layer_experts[layer]
     sizes[output_device] += weights.output_bytes
-    if weights.output_is_tied and output_device != "cpu":
+    if weights.output_is_tied and (output_device != "cpu" or head_first):
         sizes[output_device] += weights.token_embedding_bytes
     return LayerPlan(tuple(sizes), placed, output_device, sizes, host_experts)
 

@@ -185,8 +185,8 @@ def _dimensions(m: ArchitectureValues, tensors: Mapping[str, StoredTensor]) -> D
         **_linear_sizes(m, linear=linear, kda=kda, heads=heads),
         conv_l_cache=m.number("shortconv.l_cache"),
         hidden_size_per_layer_input=m.number("embedding_length_per_layer_input"),
-        position_rows=_rows(tensors.get("position_embd.weight")),
-        type_vocab_size=_rows(tensors.get("token_types.weight")) or _token_types(m),
+        position_rows=_position_rows(m, arch, tensors),
+        type_vocab_size=_segments(m, tensors),
         mtp_layers=ahead,
         extra=_extra(m, arch, tensors),
     )
@@ -203,6 +203,20 @@ def _vocabulary(m: ArchitectureValues, tensors: Mapping[str, StoredTensor]) -> i
 
 def _rows(tensor: StoredTensor | None) -> int | None:
     return tensor.shape[1] if tensor is not None and len(tensor.shape) == 2 else None
+
+
+def _position_rows(m: ArchitectureValues, arch: str, tensors: Mapping[str, StoredTensor]) -> int | None:
+    """Rows of the position table as a config.json counts them: RoBERTa's with its two of padding."""
+    rows = _rows(tensors.get("position_embd.weight"))
+    if rows is None and arch == "bert" and not tensors:
+        rows = m.number("context_length")
+    if rows is None:
+        return None
+    return rows + (2 if _segments(m, tensors) == 1 else 0)
+
+
+def _segments(m: ArchitectureValues, tensors: Mapping[str, StoredTensor]) -> int | None:
+    return _rows(tensors.get("token_types.weight")) or _token_types(m)
 
 
 def _token_types(m: ArchitectureValues) -> int | None:

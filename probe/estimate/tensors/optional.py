@@ -37,7 +37,7 @@ def fitted_to_count(spec: ModelSpec, parameters: int) -> ModelSpec:
     d = spec.dimensions
     if d is None:
         return spec
-    for changed in _candidates(d):
+    for changed in _candidates(d, shares_values=spec.architecture == "gemma4"):
         candidate = msgspec.structs.replace(spec, dimensions=changed)
         try:
             layout = model_layout(candidate)
@@ -48,8 +48,11 @@ def fitted_to_count(spec: ModelSpec, parameters: int) -> ModelSpec:
     return spec
 
 
-def _candidates(d: Dimensions) -> Iterator[Dimensions]:
+def _candidates(d: Dimensions, *, shares_values: bool) -> Iterator[Dimensions]:
     yield d
+    if shares_values:
+        d = msgspec.structs.replace(d, attention_k_eq_v=not d.attention_k_eq_v)
+        yield d
     ties = (d.tie_word_embeddings, not d.tie_word_embeddings)
     biases = (d.attention_bias, *(bias for bias in _BIASES if bias != d.attention_bias))
     norms = (d.qk_norm, *(norm for norm in _NORMS if norm != d.qk_norm))
