@@ -133,7 +133,7 @@ def _alternative(one: Alternative, lang: str) -> PreflightAlternative:
         engine=one.engine,
         version=one.version,
         build=one.build,
-        why=sentence(one.why, lang),
+        why=" ".join(sentence(reason, lang) for reason in one.why),
         command=one.command,
     )
 

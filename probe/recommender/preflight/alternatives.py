@@ -7,11 +7,13 @@ import msgspec
 
 from probe.catalog.cuda import last_driver_branch
 from probe.catalog.engines import EngineBuild, builds_of, find_engine
+from probe.catalog.models import find_model
+from probe.catalog.size_classes import size_classes
 from probe.engines.vllm_requirements import driver_of, vllm_releases
 from probe.errors import FactValue
 from probe.machine import AcceleratorKind, Machine, OsFamily
 from probe.messages.reason import Reason
-from probe.recommender.answer import Estimate
+from probe.recommender.answer import Estimate, Verdict
 from probe.recommender.fit import Estimator
 from probe.recommender.options import Options
 from probe.recommender.preflight import check_other
@@ -20,6 +22,7 @@ from probe.recommender.preflight.releases import fitting_build, runs_here
 from probe.recommender.preflight.situation import Ask, Check, Result, Situation
 from probe.recommender.survey import best_answer
 
+_FOUR_BITS: Final = "Q4_K_M"
 _DRIVER_BRANCH: Final = 580
 _LLAMA_RELEASES: Final = "https://github.com/ggml-org/llama.cpp/releases"
 
@@ -28,7 +31,7 @@ class Alternative(msgspec.Struct, frozen=True, kw_only=True):
     """One way that works here; `version` and `build` where they matter."""
 
     engine: str
-    why: Reason
+    why: tuple[Reason, ...]
     command: str | None = None
     version: str | None = None
     build: str | None = None
@@ -136,7 +139,8 @@ def _gguf_engines(situation: Situation) -> Iterator[Alternative]:
     windows = situation.machine.host.os.family is OsFamily.WINDOWS
     mac = situation.machine.host.os.family is OsFamily.MACOS
     answer = situation.gguf or gguf_answer(situation.machine, situation.ask)
-    order = ("ollama", "llama.cpp") if answer is None else ("llama.cpp", "ollama")
+    order = ("ollama", "llama.cpp") if situation.ask.model is None else ("llama.cpp", "ollama")
+    answer = answer or _largest_usable(situation)
     for engine in (*order, "lmstudio") if windows else order:
         if mac and engine == "lmstudio":
             continue
@@ -144,7 +148,7 @@ def _gguf_engines(situation: Situation) -> Iterator[Alternative]:
         build = fitting_build(engine, situation.machine)
         yield Alternative(
             engine=engine,
-            why=_gguf_reason(situation, engine, build, answer if engine == "llama.cpp" else None),
+            why=_gguf_reasons(situation, engine, build, answer if engine == "llama.cpp" else None),
             command=_llama_line(situation, answer) if engine == "llama.cpp" else made.lines,
             build=build.id if build is not None else None,
             answer=answer if engine == "llama.cpp" else None,
@@ -159,25 +163,47 @@ def gguf_answer(machine: Machine, ask: Ask) -> Estimate | None:
     return best_answer(Estimator(machine, options), ask.model, full=True)
 
 
+def _largest_usable(situation: Situation) -> Estimate | None:
+    """Where no model was wished: the largest of the size map that is usable in four bits."""
+    classes = size_classes()
+    estimator = Estimator(situation.machine, Options(context=situation.ask.context))
+    for size in reversed(classes.size):
+        spec = find_model(size.model)
+        answer = estimator.estimate(spec, _FOUR_BITS, full=False)
+        if answer.verdict in (Verdict.COMFORTABLE, Verdict.USABLE):
+            return estimator.estimate(spec, _FOUR_BITS)
+    return None
+
+
 def _llama_line(situation: Situation, answer: Estimate | None) -> str:
-    if answer is not None and answer.command is not None:
-        return answer.command
+    example = answer.command if answer is not None else None
+    if example is not None and situation.ask.model is not None:
+        return example
     devices = situation.machine.usable_gpus()
     context = situation.ask.context * situation.ask.parallel
     split = " -ngl all -sm layer" if len(devices) > 1 else (" -ngl all" if devices else "")
-    return f"llama-server -m MODEL.gguf{split} -c {context}"
+    general = f"llama-server -m MODEL.gguf{split} -c {context}"
+    return general if example is None else f"{general}\n{example}"
 
 
-def _gguf_reason(
+def _gguf_reasons(
     situation: Situation, engine: str, build: EngineBuild | None, answer: Estimate | None
-) -> Reason:
-    if answer is not None:
-        code = "preflight.instead.model_fits" if answer.fits else "preflight.instead.model_no"
-        values: dict[str, FactValue] = {
-            "quantization": answer.quantization,
-            "total_bytes": answer.memory.total_bytes,
-        }
-        return Reason(code=code, values=values)
+) -> tuple[Reason, ...]:
+    own = _build_reason(situation, engine, build)
+    if answer is None:
+        return (own,)
+    code = "model_fits" if answer.fits else "model_no"
+    if situation.ask.model is None:
+        code = "example"
+    values: dict[str, FactValue] = {
+        "model": answer.model_id.rpartition("/")[2],
+        "quantization": answer.quantization,
+        "total_bytes": answer.memory.total_bytes,
+    }
+    return own, Reason(code=f"preflight.instead.{code}", values=values)
+
+
+def _build_reason(situation: Situation, engine: str, build: EngineBuild | None) -> Reason:
     if build is None and (backend := _backend(situation, engine)) is not None:
         return Reason(code="preflight.instead.build", values={"build": backend})
     if build is None or build.backend == "cpu":
@@ -241,4 +267,4 @@ def _way(
     values = {"version": version, "branch": branch, "maker": maker}
     known = {name: value for name, value in values.items() if value is not None}
     reason = Reason(code=f"preflight.instead.{why}", values={**known})
-    return Alternative(engine=engine, why=reason, command=command, version=version, build=build)
+    return Alternative(engine=engine, why=(reason,), command=command, version=version, build=build)

@@ -3,9 +3,11 @@
 from typing import Final
 
 from probe.catalog.vllm_quantization import support_on
+from probe.engines.vllm_budget import gpus_of
 from probe.engines.vllm_formats import dtype_refusal, format_refusal, method_row, written
 from probe.errors import FactValue
 from probe.recommender.preflight.places import free_for
+from probe.recommender.preflight.serving import gpus_needed
 from probe.recommender.preflight.situation import Check, Result, Situation, check, passed, unknown
 from probe.units import GIB, format_gib
 
@@ -57,10 +59,18 @@ def judge_weights_fit(situation: Situation) -> Check | None:
     values: dict[str, FactValue] = {"requested_bytes": tight.requested_bytes, "format": served.quantization,
               "gpus": answer.parallel.gpus}  # fmt: skip
     if tight.weights_bytes + tight.overhead.value >= tight.requested_bytes:
-        return check("weights_fit", Result.FAIL, seen, fix="fix", **values)
+        more = _more_gpus(situation)
+        values["needed"] = more
+        return check("weights_fit", Result.FAIL, seen, fix="fix" if more is None else "fix_gpus", **values)
     if served.chosen_by_us:
         return check("weights_fit", Result.WARN, seen, fix="fix_smaller", **values)
     return passed("weights_fit", seen, **values)
+
+
+def _more_gpus(situation: Situation) -> int | None:
+    if situation.ask.model is None or situation.served is None:
+        return None
+    return gpus_needed(situation.ask.model, situation.served, gpus_of(situation.machine))
 
 
 def _weights_in_ram(situation: Situation, size: int | None) -> Check:

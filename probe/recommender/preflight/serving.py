@@ -15,6 +15,7 @@ from probe.estimate.weights import checkpoint_weights
 _PLAIN = "bf16"
 # Our names of formats for the catalog's methods; a method without one is no choice of ours.
 _FORMAT_OF = {"fp8": "fp8", "awq": "awq", "gptq": "gptq-int4", "nvfp4": "nvfp4"}
+_COUNTS = (2, 4, 8, 16)
 _SHORTEST = 1024  # tokens; a server for less serves nobody
 
 
@@ -126,6 +127,19 @@ def _shortened(
     if tried is None or not tried.fits:
         return None
     return msgspec.structs.replace(made, request=asked, answer=tried)
+
+
+def gpus_needed(spec: ModelSpec, made: Served, gpus: tuple[VllmGpu, ...]) -> int | None:
+    """How many GPUs like the smallest of these would serve what was wished; None: not even the most tried."""
+    if made.weights is None or not gpus:
+        return None
+    smallest = min(gpus, key=lambda gpu: gpu.total_bytes)
+    for count in _COUNTS:
+        if count > len(gpus):
+            answer = serve(spec, made.weights, made.wanted, (smallest,) * count)
+            if answer is not None and answer.fits:
+                return count
+    return None
 
 
 def weights_alone(spec: ModelSpec, quantization: str | None, wanted: Request) -> Served:
