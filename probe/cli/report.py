@@ -72,6 +72,10 @@ def report(
         api_url=api_url,
     )
     document = build_report(found, asked, lang=session.lang, created_at=_now())
+    if share is not None:
+        from probe.fleet.servers import with_servers
+
+        document = with_servers(document, share, session.lang)
 
     def page() -> object:
         from probe.render.report_page import report_page

@@ -112,11 +112,14 @@ def complete_hardware_only(fleet: Fleet, folder: Path, lang: str) -> Fleet:
             continue
         try:
             machine = read_whole_machine(folder, member.path)
+            full = computer.full(machine, member.context)
+            members.append(member if full else computer.lines(member, machine))
         except InputError as error:
             facts = {name: value for name, value in error.facts.items() if name != "path"}
             unreadable.append(_refused(member.path, error.key, facts))
-            continue
-        members.append(member if computer.full(machine, member.context) else computer.lines(member, machine))
+        except (ArithmeticError, LookupError, ValueError) as error:
+            # Well-formed and impossible, as a clock of minus one: the other machines keep their answers.
+            unreadable.append(Unreadable(member.path, "fleet.reason.impossible", {"value": str(error)[:80]}))
     return Fleet(tuple(members), fleet.past, tuple(unreadable), fleet.files)
 
 

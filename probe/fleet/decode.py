@@ -264,10 +264,13 @@ class Decoder:
         try:
             if kind.kind == "report":
                 report = self._whole.decode(raw)
-                return _member(report, self._all_lines(report.models), opened, path)
+                lines = self._all_lines(report.models)
+                if not lines.ids and not _describes(report.machine):
+                    raise RefusedError("foreign", detail="")
+                return _member(report, lines, opened, path)
             if kind.kind == "machine":
                 facts = self._machine.decode(raw)
-                if not (facts.memory.total_bytes or facts.cpu.brand or facts.accelerators):
+                if not _describes(facts):
                     raise RefusedError("foreign", detail="")
                 return _member(_Head(kind="machine", machine=facts), None, opened, path)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -326,6 +329,11 @@ def _size(size: int | None) -> int | None:
     if size is not None and not 0 <= size <= _MAX_SIZE_BYTES:
         raise RefusedError("impossible", value=str(size)[:40])
     return size
+
+
+def _describes(machine: MachineFacts) -> bool:
+    """Whether anything of a machine is said at all."""
+    return bool(machine.memory.total_bytes or machine.cpu.brand or machine.accelerators)
 
 
 def _hardware(machine: MachineFacts) -> Hardware:

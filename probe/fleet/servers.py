@@ -28,7 +28,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
 def servers_for(
     folder: Path, wishes: tuple[tuple[str, str], ...], own: tuple[str | None, str | None]
 ) -> ServedModel | None:
-    """The last of `wishes` (id, name; small to large) that a server in `folder` runs well enough to work with.
+    """The last of `wishes` (id, name; small to large) that a server in `folder` runs well enough to use.
 
     Args:
         own: host id and name of the asking machine, which is not its own server.
@@ -83,7 +83,6 @@ def _route(served: ServedModel, offer: ServerOffer, lang: str) -> Route:
         "host": offer.host,
         "model": served.name,
         "speed": speed.value if speed else None,
-        "address": offer.address,
     }
     suffix = "_at" if offer.address else ""
     reason = Reason(code=f"fleet.route.server_{offer.verdict}{suffix}", values=values)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from probe.catalog.models import find_model
+from probe.catalog.routes import route_catalog
 from probe.fleet.ladder import all_models, ladder, machines_for, offers
 from probe.fleet.member import Fleet, Gpu, Largest, Member, Noted, Past
 from probe.messages import has, t
@@ -53,7 +55,9 @@ def build_fleet(
     members = fleet.members
     labels = label_members(members)
     servers = [member for member in members if member.is_server and member.lines is not None]
-    wished = dict.fromkeys(member.wish for member in members if member.wish)
+    # The wishes of the catalog, from small to large, and any other that a report names.
+    wished = dict.fromkeys(find_model(name).id for name in route_catalog().wishes)
+    wished |= dict.fromkeys(member.wish for member in members if member.wish)
     offered = {wish: offers(servers, wish, labels) for wish in wished}
     machines = tuple(
         _machine(member, fleet.past.get(member.key, ()), labels[member.key], offered, now_s)

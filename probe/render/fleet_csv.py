@@ -42,7 +42,11 @@ def fleet_csv(document: FleetDocument) -> str:
         if document.asked:
             one = asked.get(machine.host)
             speed = one.decode_tokens_per_s if one else None
-            values = (document.asked.id, one.verdict if one else "unknown", speed.value if speed else None)
+            values = (
+                document.asked.id,
+                one.verdict if one else "unknown",
+                round(speed.value, 2) if speed else None,
+            )
         rows.append((*values, *_row(machine)))
     return render_rows((*first, *MACHINE_COLUMNS), rows)
 
@@ -80,4 +84,4 @@ def _largest(found: LargestModel | None) -> tuple[Value, Value]:
     if found is None:
         return (None, None)
     speed = found.decode_tokens_per_s
-    return (found.name, speed.value if speed else None)
+    return (found.name, round(speed.value, 2) if speed else None)

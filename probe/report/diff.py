@@ -312,6 +312,8 @@ def _line(was: ModelLine, line: ModelLine, path: str) -> Change | None:
             effect = (
                 "worse" if line.verdict is Verdict.UNKNOWN and was.verdict is not Verdict.NO else "neutral"
             )
+        if effect == "worse" and (line.file_bytes or 0) > (was.file_bytes or 0):
+            effect = "neutral"  # more room, and the report now takes the larger quantization
         return Change(
             "verdict",
             "changed",
