@@ -1,0 +1,143 @@
+"""ggml's allocator in small, and the shortened graphs against the whole ones."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from probe.catalog.models import all_models
+from probe.engines.llama_cpp import hparams_of
+from probe.estimate.compute_buffer import batch_of, compute_buffer_bytes, computed_buffers, usual_batch
+from probe.estimate.compute_graph import build_graph
+from probe.estimate.compute_graph.allocator import Buffer, peak_bytes
+from probe.estimate.compute_graph.builder import Builder
+from probe.estimate.compute_graph.ggml import Graph
+from probe.estimate.compute_graph.repetition import representative_layers
+from probe.estimate.compute_graph.shapes import shapes_of
+from probe.estimate.kv_cache import cache_cells
+
+ROOT = Path(__file__).resolve().parents[2]
+CATALOG = {model.id: model for model in all_models()}
+
+
+def test_the_smallest_free_block_that_fits_is_taken() -> None:
+    buffer = Buffer(32)
+    blocks = [buffer.allocate(size) for size in (320, 32, 96, 32, 640)]
+    buffer.release(blocks[0], 320)
+    buffer.release(blocks[2], 96)
+    assert buffer.allocate(64) == blocks[2]
+    assert buffer.allocate(160) == blocks[0]
+    assert buffer.peak == 320 + 32 + 96 + 32 + 640
+
+
+def test_neighbouring_free_blocks_become_one() -> None:
+    buffer = Buffer(32)
+    first, second, third, _ = (buffer.allocate(64) for _ in range(4))
+    buffer.release(first, 64)
+    buffer.release(third, 64)
+    buffer.release(second, 64)
+    assert buffer.allocate(192) == 0
+    assert buffer.peak == 256
+
+
+def test_sizes_are_rounded_up_to_the_alignment() -> None:
+    buffer = Buffer(128)
+    buffer.allocate(1)
+    assert buffer.allocate(1) == 128
+
+
+def test_an_operand_nobody_else_reads_is_overwritten() -> None:
+    graph = Graph()
+    source = graph.input(1024)
+    product = graph.new((1024,), source)
+    graph.expand(graph.over(product))
+    assert peak_bytes(graph.leafs, graph.nodes) == 2 * 4096
+
+
+def test_an_operand_that_is_read_again_is_kept() -> None:
+    graph = Graph()
+    source = graph.input(1024)
+    product = graph.new((1024,), source)
+    graph.expand(graph.new((1024,), graph.over(product), product))
+    assert peak_bytes(graph.leafs, graph.nodes) == 3 * 4096
+
+
+def test_an_output_is_never_freed() -> None:
+    graph = Graph()
+    kept = graph.new((1024,), graph.input(8))
+    kept.output = True
+    graph.expand(graph.new((1024,), graph.new((1024,), kept)))
+    assert peak_bytes(graph.leafs, graph.nodes) >= 3 * 4096
+
+
+@pytest.mark.parametrize(
+    ("layers", "kept"),
+    [
+        ("a", (0,)),
+        ("aaaaaaaa", (0, 1, 2, 7)),
+        ("aaaaaaa", (0, 1, 6)),
+        ("abababababb", (0, 1, 2, 3, 4, 5, 10)),
+    ],
+)
+def test_runs_are_stood_for_by_their_first_layers(layers: str, kept: tuple[int, ...]) -> None:
+    assert representative_layers(tuple(layers)) == kept
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "meta-llama/Llama-3.1-8B-Instruct",
+        "google/gemma-3-27b-it",
+        "Qwen/Qwen3-Next-80B-A3B-Instruct",
+        "zai-org/GLM-5.2",
+        "nvidia/NVIDIA-Nemotron-Nano-9B-v2",
+    ],
+)
+@pytest.mark.parametrize("flash", [True, False])
+def test_the_short_graph_needs_what_the_whole_one_needs(name: str, flash: bool) -> None:
+    spec = CATALOG[name]
+    h, shapes = hparams_of(spec), shapes_of(spec)
+    cells = cache_cells(h, context=12288, parallel=2, ubatch=256, unified=False)
+    batch = batch_of(cells, ubatch=256, flash_attention=flash)
+    whole = build_graph(Builder(h, batch, shapes.outside, shapes.layers))
+    assert compute_buffer_bytes(spec, h, batch) == peak_bytes(whole.leafs, whole.nodes)
+
+
+@pytest.mark.parametrize("flash", [True, False])
+def test_longer_contexts_and_larger_batches_need_no_less(flash: bool) -> None:
+    spec = CATALOG["Qwen/Qwen3-30B-A3B"]
+    h = hparams_of(spec)
+
+    def size(context: int, ubatch: int) -> int:
+        cells = cache_cells(h, context=context, parallel=1, ubatch=ubatch, unified=False)
+        return compute_buffer_bytes(spec, h, batch_of(cells, ubatch=ubatch, flash_attention=flash))
+
+    by_context = [size(context, 512) for context in (1024, 4096, 16384, 65536)]
+    by_batch = [size(16384, ubatch) for ubatch in (128, 512, 2048)]
+    assert by_context == sorted(by_context)
+    assert by_batch == sorted(by_batch)
+
+
+def test_keeping_the_logits_of_one_token_saves_the_others() -> None:
+    spec = CATALOG["Qwen/Qwen3-8B"]
+    h = hparams_of(spec)
+    cells = cache_cells(h, context=8192, parallel=1, ubatch=512, unified=False)
+    every = compute_buffer_bytes(spec, h, batch_of(cells, ubatch=512, flash_attention=True))
+    one = compute_buffer_bytes(spec, h, batch_of(cells, ubatch=512, flash_attention=True, outputs=1))
+    assert every - one > 150 * 2**20
+    assert one < 511 * 4 * h.vocabulary
+
+
+def test_the_stored_table_is_regenerated_not_edited() -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/build_buffers.py", "--check"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+
+
+def test_stored_and_computed_figures_are_equal() -> None:
+    spec = CATALOG["Qwen/Qwen3-8B"]
+    h = hparams_of(spec)
+    batch = usual_batch(h)
+    assert compute_buffer_bytes(spec, h, batch) == computed_buffers(spec, h, batch).cpu

@@ -1,0 +1,43 @@
+"""The command sets what was computed, no more."""
+
+from probe.engines.llama_cpp_command import command
+from probe.engines.request import LayerSplit, Request
+
+ON_GPU = LayerSplit(gpu_layers=33, shares=(("gpu0", 1.0),))
+
+
+def test_context_is_that_of_all_conversations() -> None:
+    line = command("m.gguf", Request(context=4096, parallel=4), ON_GPU)
+    assert "-c 16384 -np 4" in line
+    assert "--kv-unified" not in line
+
+
+def test_defaults_are_left_to_the_engine() -> None:
+    assert command("m.gguf", Request(), ON_GPU) == "llama-server -m m.gguf -c 8192 -np 1 -ngl 33"
+
+
+def test_a_repository_is_downloaded_a_file_is_opened() -> None:
+    assert "-hf bartowski/M-GGUF:Q4_K_M" in command("bartowski/M-GGUF:Q4_K_M", Request(), ON_GPU)
+    assert '-m "my models/a.gguf"' in command("my models/a.gguf", Request(), ON_GPU)
+
+
+def test_everything_asked_is_set() -> None:
+    request = Request(kv_type_k="q8_0", kv_type_v="q4_0", ubatch=4096, flash_attention=True, kv_unified=True)
+    split = LayerSplit(gpu_layers=33, shares=(("gpu0", 3.0), ("gpu1", 1.0)), cpu_expert_layers=5)
+    line = command("m.gguf", request, split)
+    for part in (
+        "--kv-unified", "-ngl 33", "-sm layer -ts 3,1", "--n-cpu-moe 5", "-fa on", "-ctk q8_0", "-ctv q4_0",
+        "-b 4096 -ub 4096",
+    ):  # fmt: skip
+        assert part in line
+
+
+def test_prediction_layers_are_part_of_the_count() -> None:
+    assert "-ngl 48" in command(
+        "m.gguf", Request(), LayerSplit(gpu_layers=47, shares=(("gpu0", 1.0),)), prediction_layers=1
+    )
+
+
+def test_without_a_gpu_nothing_is_offloaded() -> None:
+    assert "-ngl 0" in command("m.gguf", Request(flash_attention=False), LayerSplit())
+    assert "-fa off" in command("m.gguf", Request(flash_attention=False), LayerSplit())
