@@ -25,6 +25,8 @@ def command(
     if request.kv_unified:
         parts.append("--kv-unified")
     parts += ["-ngl", str(engine_gpu_layers(split, prediction_layers))]
+    if not split.shares:
+        parts += ["--device", "none"]  # else a GPU still computes large batches
     if len(split.shares) > 1 and split.gpu_layers:
         parts += ["-sm", "layer", "-ts", ",".join(_number(share) for _, share in split.shares)]
     if split.cpu_expert_layers:

@@ -303,7 +303,12 @@ class Estimator:
 
     def _command(self, spec: ModelSpec, weights: WeightBytes, tried: Tried) -> str:
         backend = self._backend(tried.split)
-        line = command(model_argument(spec, weights.quantization), self.request(backend=backend), tried.split)
+        line = command(
+            model_argument(spec, weights.quantization),
+            self.request(backend=backend),
+            tried.split,
+            prediction_layers=llama_cpp.prediction_layers(spec),
+        )
         managed = tried.placement.kind is PlacementKind.UNIFIED and "cpu" in tried.placement.devices
         return f"GGML_CUDA_ENABLE_UNIFIED_MEMORY=1 {line}" if managed else line
 

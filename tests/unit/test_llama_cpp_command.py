@@ -39,5 +39,5 @@ def test_prediction_layers_are_part_of_the_count() -> None:
 
 
 def test_without_a_gpu_nothing_is_offloaded() -> None:
-    assert "-ngl 0" in command("m.gguf", Request(flash_attention=False), LayerSplit())
+    assert "-ngl 0 --device none" in command("m.gguf", Request(), LayerSplit())
     assert "-fa off" in command("m.gguf", Request(flash_attention=False), LayerSplit())
