@@ -12,10 +12,10 @@ from functools import cache
 from typing import Any, Final
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from probe.catalog.files import data_folder, read_data
+from probe.catalog.files import read_data
 from probe.messages import LANGUAGES, t
 from probe.render.page import Page
 from probe.render.text import clean
@@ -82,7 +82,7 @@ def embedded_json(value: object) -> Markup:
 
 @cache
 def asset(name: str) -> str:
-    """A style sheet or script of reports/templates, its line ends as browsers count them."""
+    """A file of reports/templates, its line ends as browsers count them."""
     return read_data(f"reports/templates/{name}").decode("utf-8").replace("\r\n", "\n")
 
 
@@ -94,7 +94,7 @@ def _hash(script: str) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(data_folder("reports") / "templates"),
+        loader=FunctionLoader(asset),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -14,6 +14,7 @@ from probe.report.documents import DeviceMemoryDocument, EstimateDocument, Repor
 READING_TOKENS_PER_S: Final = 5.0
 COMFORTABLE_TOKENS_PER_S: Final = 10.0
 _SPEEDS_SHOWN: Final = 6
+_SHORTEST: Final = 45.0
 _LEAST_SCALE: Final = 20.0
 _ROOM: Final = 1.4  # of the fastest bar; a wider estimate runs into the end of the scale
 _PARTS: Final = ("weights", "kv", "compute", "runtime")
@@ -29,14 +30,14 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
-    """One physical memory, as long as it is large; `devices` are those that are exactly alike."""
+    """One physical memory; `devices` are those that are exactly alike."""
 
     devices: tuple[str, ...]
     unified: bool
     total_bytes: int | None
     used_bytes: int
     pieces: tuple[Piece, ...]
-    length: float  # percent of the largest pool
+    length: float  # percent of the page's width: longer for a larger pool, never too short to read
 
     def name(self, lang: str) -> str:
         """`GPU 0`, `RAM`, or `8 × GPU (0-7)` for equal ones."""
@@ -118,7 +119,7 @@ def _pool(
         total_bytes=total,
         used_bytes=taken,
         pieces=tuple(pieces),
-        length=max(12.0, 100 * whole / max(largest, whole)),
+        length=_SHORTEST + (100 - _SHORTEST) * whole / max(largest, whole),
     )
 
 

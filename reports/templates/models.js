@@ -120,7 +120,9 @@
       }
     }
   }
-  form.addEventListener("input", function () { shown = STEP; draw(); });
+  for (const event of ["input", "change"]) {
+    form.addEventListener(event, function () { shown = STEP; draw(); });
+  }
   form.addEventListener("submit", function (event) { event.preventDefault(); });
   more.addEventListener("click", function () { shown += STEP * 4; draw(); });
   table.tHead.addEventListener("click", function (event) {
