@@ -203,6 +203,12 @@ def _per_architecture(m: Metadata, arch: str, d: Dimensions) -> None:
         m["embedding_length_per_layer_input"] = d.hidden_size_per_layer_input or 0
     elif arch == "gemma3n":
         m["embedding_length_per_layer_input"] = d.hidden_size_per_layer_input or 256
+    elif arch == "step35":
+        sliding_heads = _extra(d, "swa_num_attention_heads", d.num_attention_heads)
+        kinds = [d.kind_of(layer) for layer in range(layers)]
+        m["attention.head_count"] = [
+            sliding_heads if kind is LayerKind.SLIDING else d.num_attention_heads for kind in kinds
+        ] + [sliding_heads] * (d.mtp_layers or 0)
     elif arch == "mimo2":
         swa = d.swa_num_key_value_heads or d.num_key_value_heads
         kinds = [d.kind_of(layer) for layer in range(layers)]

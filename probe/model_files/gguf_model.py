@@ -319,6 +319,11 @@ def _extra(
         biased = any(name.endswith(".exp_probs_b.bias") for name in tensors)
         gate = m.number("expert_gating_func")
         found["scoring_func"] = "sigmoid" if biased or (not tensors and gate == _SIGMOID) else "softmax"
+    heads, slides = m.get("attention.head_count"), m.get("attention.sliding_window_pattern")
+    if arch == "step35" and isinstance(heads, (list, tuple)) and isinstance(slides, (list, tuple)):
+        found["swa_num_attention_heads"] = max(
+            (int(count) for count, slide in zip(heads, slides, strict=False) if slide), default=0
+        )
     types = m.get("attention.indexer.types")
     if isinstance(types, (list, tuple)):
         found["indexer_types"] = "".join("F" if full else "S" for full in types[:MAX_LAYERS])
