@@ -68,21 +68,40 @@ def plan(
 
             return upgrade_page(upgrades, session.lang)
 
-        print_answer(
-            Answer(document=upgrades, page=upgrade_answer, csv=None, name="upgrade"), wanted, session
-        )
+        def upgrade_html() -> str:
+            from probe.messages import LANGUAGES
+            from probe.render.html import render_html
+            from probe.render.plan_page import upgrade_page
+
+            pages = {one: upgrade_page(build_upgrade(found, asked, lang=one), one) for one in LANGUAGES}
+            return render_html(pages, session.lang)
+
+        answer = Answer(document=upgrades, page=upgrade_answer, csv=None, name="upgrade", html=upgrade_html)
+        print_answer(answer, wanted, session)
         return EXIT_DONE
     from probe.cli.model_source import model_of
     from probe.report.plan_documents import build_plan
 
-    document = build_plan(model_of(model, online=online), asked, lang=session.lang, wanted_tokens_per_s=speed)
+    model_spec = model_of(model, online=online)
+    document = build_plan(model_spec, asked, lang=session.lang, wanted_tokens_per_s=speed)
 
     def page() -> object:
         from probe.render.plan_page import plan_page
 
         return plan_page(document, session.lang)
 
-    print_answer(Answer(document=document, page=page, csv=None, name="plan"), wanted, session)
+    def html() -> str:
+        from probe.messages import LANGUAGES
+        from probe.render.html import render_html
+        from probe.render.plan_page import plan_page
+
+        pages = {
+            one: plan_page(build_plan(model_spec, asked, lang=one, wanted_tokens_per_s=speed), one)
+            for one in LANGUAGES
+        }
+        return render_html(pages, session.lang)
+
+    print_answer(Answer(document=document, page=page, csv=None, name="plan", html=html), wanted, session)
     return EXIT_DONE if document.options else EXIT_ANSWER_IS_NO
 
 
