@@ -24,10 +24,17 @@ class CloudClass(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
 
-class RouteCatalog(msgspec.Struct, frozen=True, kw_only=True):
-    """Classes from small to large, and model aliases from small to large."""
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """A model beyond the own PC, and the smallest class that runs its Q4_K_M comfortably."""
 
-    wishes: tuple[str, ...]
+    model: str
+    cloud: str
+
+
+class RouteCatalog(msgspec.Struct, frozen=True, kw_only=True):
+    """Classes from small to large, and wishes from modest to great."""
+
+    wish: tuple[Wish, ...]
     cloud: tuple[CloudClass, ...]
 
 

@@ -29,6 +29,7 @@ class QuantizationLevel(msgspec.Struct, frozen=True, kw_only=True):
 
     quantization: str
     recipe: str
+    cpu_recipe: str | None = None  # taken instead where a CPU computes alone and this is quicker
     source: str
 
 

@@ -10,6 +10,7 @@ from probe.cli.values import (
     MAX_CONTEXT,
     MAX_PARALLEL,
     MAX_UBATCH,
+    MODEL_LANGUAGES,
     PURPOSES,
     choice,
     choices,
@@ -66,6 +67,16 @@ Reserve = Annotated[
 ]
 Draft = Annotated[str | None, typer.Option("--draft", metavar="MODEL", help="cli.option.draft")]
 With = Annotated[str | None, typer.Option("--with", metavar="MODEL", help="cli.option.with")]
+ModelLanguages = Annotated[
+    str | None,
+    typer.Option(
+        "--model-language",
+        metavar="LIST",
+        parser=choices("--model-language", MODEL_LANGUAGES),
+        help="cli.option.model_language",
+    ),
+]
+CommercialUse = Annotated[bool, typer.Option("--commercial-use", help="cli.option.commercial_use")]
 Explain = Annotated[bool, typer.Option("--explain", help="cli.option.explain")]
 Online = Annotated[bool, typer.Option("--online", help="cli.option.online")]
 

@@ -23,6 +23,9 @@ def report(
     ubatch: options.Ubatch = None,
     flash_attention: options.FlashAttention = None,
     reserve: options.Reserve = 0,
+    with_model: options.With = None,
+    model_languages: options.ModelLanguages = None,
+    commercial_use: options.CommercialUse = False,
     json: options.Json = False,
     format_name: options.Format = None,
     output: options.Output = None,
@@ -46,6 +49,7 @@ def report(
         print_text(f"probe {__version__}\n")
         return EXIT_DONE
     from probe.cli.machine_source import machine_of
+    from probe.cli.model_source import model_of
     from probe.cli.output import Answer, Wanted, print_answer
 
     session = session_of(ctx)
@@ -67,6 +71,10 @@ def report(
         ubatch=ubatch,
         flash_attention=flash_attention,
         reserve_bytes=reserve,
+        languages=tuple(model_languages.split(",")) if model_languages else (),
+        commercial_use=commercial_use,
+        with_model=with_model,
+        with_spec=model_of(with_model) if with_model else None,
         alias=alias,
         show_host_name=not no_host_name,
         api_url=api_url,

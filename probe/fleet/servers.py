@@ -62,7 +62,7 @@ def with_servers(report: ReportDocument, folder: Path, lang: str) -> ReportDocum
     from probe.catalog.routes import route_catalog
 
     own = {line.id: line.verdict.value for line in report.models}
-    specs = [find_model(name) for name in route_catalog().wishes]
+    specs = [find_model(wish.model) for wish in route_catalog().wish]
     wishes = tuple(
         (spec.id, spec.name) for spec in specs if own.get(spec.id) not in ("comfortable", "usable")
     )

@@ -56,7 +56,7 @@ def build_fleet(
     labels = label_members(members)
     servers = [member for member in members if member.is_server and member.lines is not None]
     # The wishes of the catalog, from small to large, and any other that a report names.
-    wished = dict.fromkeys(find_model(name).id for name in route_catalog().wishes)
+    wished = dict.fromkeys(find_model(wish.model).id for wish in route_catalog().wish)
     wished |= dict.fromkeys(member.wish for member in members if member.wish)
     offered = {wish: offers(servers, wish, labels) for wish in wished}
     machines = tuple(

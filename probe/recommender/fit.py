@@ -10,6 +10,7 @@ import msgspec
 
 from probe.catalog.limits import limits
 from probe.catalog.model_spec import ModelSpec
+from probe.catalog.repositories import file_tag, gguf_repository
 from probe.engines import llama_cpp
 from probe.engines.llama_cpp_command import command
 from probe.engines.llama_cpp_rejections import rejections
@@ -356,8 +357,9 @@ def model_argument(spec: ModelSpec, quantization: str) -> str:
     """What llama-server is told to load: the user's own file, a known repository, else the usual name."""
     if spec.origin == "gguf":
         return spec.path or _repository_argument(spec.id, quantization)
-    if spec.gguf_repositories:
-        return f"{spec.gguf_repositories[0]}:{quantization}"
+    repository = gguf_repository(spec, quantization)
+    if repository is not None:
+        return f"{repository}{file_tag(quantization)}"
     return f"{spec.name}-{quantization}.gguf"
 
 

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from probe.catalog.model_spec import ModelSpec
+
 PURPOSES = ("general", "korean", "coding", "reasoning", "vision", "embedding", "documents")
 
 
@@ -19,7 +21,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     kv_unified: bool = False
     draft_model: str | None = None
     reserve_bytes: int = 0
-    with_model: str | None = None
+    with_model: str | None = None  # a model loaded at the same time
+    with_spec: ModelSpec | None = None  # its row where it is a file the user named
+    languages: tuple[str, ...] = ()  # that a recommended model must know
+    commercial_use: bool = False  # recommend only what the licence allows at work
     explain: bool = False
     alias: str | None = None
     show_host_name: bool = True

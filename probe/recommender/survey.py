@@ -6,9 +6,13 @@ from probe.catalog.model_spec import ModelSpec
 from probe.catalog.models import all_models
 from probe.machine import Machine
 from probe.recommender.answer import Estimate, Verdict
+from probe.recommender.companion import estimator_beside
 from probe.recommender.fit import Estimator
 from probe.recommender.options import Options
-from probe.recommender.quantization_choice import best_quantization
+from probe.recommender.pools import Pools
+from probe.recommender.quantization_choice import Room, best_quantization
+
+_NOT_TALKING = frozenset({"base", "draft", "guard"})
 
 
 class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,13 +27,34 @@ def best_answer(estimator: Estimator, spec: ModelSpec, *, full: bool) -> Estimat
     asked = estimator.options.quantization
     if asked is not None:
         return estimator.estimate(spec, asked, full=full)
-    chosen = best_quantization(spec, lambda name: estimator.estimate(spec, name, full=False))
+    chosen = best_quantization(
+        spec, lambda name: estimator.estimate(spec, name, full=False), _room(estimator.pools)
+    )
     return estimator.estimate(spec, chosen.quantization, full=True) if full else chosen
 
 
-def survey(machine: Machine, options: Options) -> tuple[Surveyed, ...]:
-    """One line per catalog model that a GGUF engine could load at all; order of the catalog."""
-    estimator = Estimator(machine, options)
+def _room(pools: Pools) -> Room:
+    """What the pools hold, one physical pool counted once; coherent memory goes on in RAM."""
+    own = _sum([pool.capacity_bytes for pool in pools.gpus if not pool.in_ram])
+    together = _sum([pools.cpu.capacity_bytes, own])
+    if not pools.gpus:
+        return Room(all_bytes=together, computing_bytes=together)
+    shared = any(pool.in_ram for pool in pools.gpus) or pools.coherent is not None
+    return Room(all_bytes=together, computing_bytes=None if shared else own)
+
+
+def _sum(sizes: list[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
+def survey(machine: Machine, options: Options, beside: Estimate | None = None) -> tuple[Surveyed, ...]:
+    """One line per catalog model that a GGUF engine could load at all; order of the catalog.
+
+    Args:
+        beside: a model that is loaded at the same time; the others get what it leaves.
+    """
+    estimator = estimator_beside(machine, options, beside)
     return tuple(
         Surveyed(spec=spec, answer=best_answer(estimator, spec, full=False)) for spec in all_models()
     )
@@ -41,7 +66,7 @@ def largest(lines: tuple[Surveyed, ...], verdicts: tuple[Verdict, ...]) -> Surve
         line
         for line in lines
         if line.answer.verdict in verdicts
-        and line.spec.variant != "base"
+        and line.spec.variant not in _NOT_TALKING
         and line.answer.speed.decode_tokens_per_s
     ]
     return max(

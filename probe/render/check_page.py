@@ -12,7 +12,7 @@ from probe.render.figures import (
     tokens_per_s_middle,
 )
 from probe.render.page import Block, Command, Facts, Item, Items, Page, Paragraph, Section, Tone
-from probe.render.tables import alternatives_table, download_text, facts, placement_text
+from probe.render.tables import alternatives_table, companion_text, download_text, facts, placement_text
 from probe.render.working import input_facts, memory_blocks
 from probe.report.documents import CheckDocument, EstimateDocument
 from probe.units import format_tokens_per_s
@@ -77,9 +77,12 @@ def _headline_kind(check: EstimateDocument) -> str:
 
 
 def _notices(check: CheckDocument, lang: str) -> tuple[Paragraph, ...]:
+    notices = []
+    if check.companion is not None:
+        notices.append(Paragraph(companion_text(check.companion, lang)))
     if check.fits and check.fits_now is False:
-        return (Paragraph(t("page.notice.now_full", lang), Tone.POOR),)
-    return ()
+        notices.append(Paragraph(t("page.notice.now_full", lang), Tone.POOR))
+    return tuple(notices)
 
 
 def _model_facts(check: CheckDocument, lang: str) -> Facts:

@@ -93,9 +93,10 @@ def _items(block: Items) -> list[str]:
         indent = " " * (len(mark) + 1)
         lines.append(f"{mark} {_bold(item.text) if item.lines else escape(item.text)}")
         lines += [f"{indent}- {escape(line)}" for line in item.lines]
-        if item.command:
+        written = item.commands or ((item.command,) if item.command else ())
+        for command in written:
             lines.append("")
-            lines += [f"{indent}{line}" for line in code_block(item.command)]
+            lines += [f"{indent}{line}" for line in code_block(command)]
     return lines
 
 

@@ -73,6 +73,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     tone: Tone = Tone.PLAIN
     lines: tuple[str, ...] = ()
     command: str | None = None
+    commands: tuple[
+        str, ...
+    ] = ()  # all ways to start it, for formats with room; `command` is the first choice
 
 
 class Items(msgspec.Struct, frozen=True, kw_only=True):

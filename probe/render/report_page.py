@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from probe.catalog.limits import limits
+from probe.machine import OsFamily
 from probe.messages import has, t
 from probe.recommender.answer import Verdict
 from probe.render.figures import gib, joined, tokens_per_s, verdict_tone, verdict_word
 from probe.render.findings import finding_items
 from probe.render.hardware import deciding_facts, machine_name
 from probe.render.page import Block, Cell, Facts, Heading, Item, Items, Page, Paragraph, Section, Tone
-from probe.render.tables import models_by_verdict, placement_text, size_map_table
+from probe.render.tables import companion_text, models_by_verdict, placement_text, size_map_table
 from probe.render.working import attempts_blocks, attempts_table, estimate_blocks
 from probe.report.documents import (
     EngineDocument,
@@ -20,7 +21,9 @@ from probe.report.documents import (
 )
 
 _URGENT = ("critical", "warning")
-_PICKS_SHOWN = 3
+_PICKS_SHOWN = 5
+# The role stands in the entry, the speed among the figures.
+_SAID_ELSEWHERE = ("answer.role.", "answer.also.", "answer.why.speed")
 
 
 def report_page(report: ReportDocument, lang: str, *, verbose: bool = False) -> Page:
@@ -29,7 +32,7 @@ def report_page(report: ReportDocument, lang: str, *, verbose: bool = False) -> 
         _section("deciding", lang, deciding_facts(report.machine, lang)),
         _section("size_map", lang, *_map_blocks(report, lang)),
         _section("by_verdict", lang, *_names_blocks(report, lang)),
-        _section("recommendations", lang, *_recommendation_blocks(report.recommendations, lang)),
+        _section("recommendations", lang, *_recommendation_blocks(report, lang)),
     ]
     if report.summary.routes:
         sections.append(_section("routes", lang, _route_items(report.summary.routes, lang)))
@@ -112,18 +115,36 @@ def _purpose_word(purpose: str, lang: str) -> str:
     return t(key, lang) if has(key, lang) else purpose
 
 
-def _recommendation_blocks(recommendations: Sequence[RecommendationDocument], lang: str) -> list[Block]:
+def _recommendation_blocks(report: ReportDocument, lang: str) -> list[Block]:
+    recommendations = report.recommendations
     if not recommendations:
-        return [Paragraph(t("page.recommendation.none", lang))]
+        return [Paragraph(t("page.recommendation.none", lang)), *_next_blocks(report, lang)]
+    blocks: list[Block] = []
+    if report.companion is not None:
+        blocks.append(Paragraph(companion_text(report.companion, lang)))
+    if not report.purposes:
+        items = tuple(_role_pick(one, report, lang) for one in recommendations)
+        return [*blocks, Items(items=items, numbered=True), *_next_blocks(report, lang)]
     by_purpose: dict[str, list[RecommendationDocument]] = {}
     for recommendation in recommendations:
         by_purpose.setdefault(recommendation.purpose, []).append(recommendation)
-    blocks: list[Block] = []
     for purpose, chosen in by_purpose.items():
-        items = [_first_pick(chosen[0], lang), *(_next_pick(one, lang) for one in chosen[1:_PICKS_SHOWN])]
+        items = (
+            _first_pick(chosen[0], report, lang),
+            *(_next_pick(one, lang) for one in chosen[1:_PICKS_SHOWN]),
+        )
         blocks.append(Heading(_purpose_word(purpose, lang)))
-        blocks.append(Items(items=tuple(items), numbered=True))
-    return blocks
+        blocks.append(Items(items=items, numbered=True))
+    return [*blocks, *_next_blocks(report, lang)]
+
+
+def _next_blocks(report: ReportDocument, lang: str) -> list[Block]:
+    """What to try beyond the recommended models."""
+    steps = report.summary.next_step
+    if not steps:
+        return []
+    items = tuple(Item(text=step) for step in steps)
+    return [Heading(t("page.recommendation.next", lang)), Items(items=items)]
 
 
 def _figures(one: RecommendationDocument, lang: str) -> str:
@@ -136,13 +157,39 @@ def _figures(one: RecommendationDocument, lang: str) -> str:
     )
 
 
-def _first_pick(one: RecommendationDocument, lang: str) -> Item:
+def _name(one: RecommendationDocument, lang: str) -> str:
+    return joined((one.model.name, one.quantization, placement_text(one.placement, lang)), " · ")
+
+
+def _role_word(role: str, lang: str) -> str:
+    key = f"page.role.{role}"
+    return t(key, lang) if has(key, lang) else role
+
+
+def _role_pick(one: RecommendationDocument, report: ReportDocument, lang: str) -> Item:
+    """One model of the short answer: what it is best at, figures, why, and how to start it."""
+    roles = " · ".join(_role_word(role, lang) for role in (one.role, *one.also))
+    entry = t("page.recommendation.role", lang, role=roles, model=_name(one, lang))
+    return _pick_item(entry, one, report, lang)
+
+
+def _first_pick(one: RecommendationDocument, report: ReportDocument, lang: str) -> Item:
     """The best for a purpose in full: figures, why, and the command that starts it."""
+    return _pick_item(_name(one, lang), one, report, lang)
+
+
+def _pick_item(text: str, one: RecommendationDocument, report: ReportDocument, lang: str) -> Item:
+    shown = [code for code in one.why_codes if not code.code.startswith(_SAID_ELSEWHERE)]
+    why = " ".join(t(code.code, lang, **code.values) for code in shown) if shown else one.why
+    # Office PCs and Macs: Ollama is the shorter way; servers: llama.cpp.
+    desktop = report.machine.host.os.family in {OsFamily.WINDOWS, OsFamily.MACOS}
+    first = one.commands.get("ollama") if desktop else None
     return Item(
-        text=joined((one.model.name, one.quantization, placement_text(one.placement, lang)), " · "),
+        text=text,
         tone=verdict_tone(one.verdict),
-        lines=tuple(line for line in (_figures(one, lang), one.why) if line),
-        command=one.command,
+        lines=tuple(line for line in (_figures(one, lang), why) if line),
+        command=first or one.command,
+        commands=tuple(one.commands.values()),
     )
 
 

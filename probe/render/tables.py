@@ -236,3 +236,14 @@ def download_text(file_bytes: int | None, lang: str) -> str:
 def facts(rows: Iterable[tuple[str, str | None]]) -> Facts:
     """Label and text pairs; pairs without text are left out."""
     return Facts(rows=tuple((label, Cell(text)) for label, text in rows if text))
+
+
+def companion_text(companion: EstimateDocument, lang: str) -> str:
+    """Which model the figures leave room for."""
+    return t(
+        "answer.with.loaded",
+        lang,
+        model=companion.model.name,
+        quantization=companion.quantization,
+        total_bytes=companion.memory.total_bytes,
+    )

@@ -4,11 +4,12 @@ from probe import __version__
 from probe.catalog.engines import find_engine
 from probe.catalog.model_spec import ModelSpec
 from probe.catalog.models import catalog_date
-from probe.errors import UnknownNameError
+from probe.errors import InputError, UnknownNameError
 from probe.machine import Machine
 from probe.machine.redact import redact
 from probe.messages import t
 from probe.recommender.answer import Estimate, Verdict
+from probe.recommender.companion import companion, companion_spec, estimator_beside
 from probe.recommender.engine_verdicts import engine_verdicts
 from probe.recommender.findings import Finding, find_problems
 from probe.recommender.fit import ENGINE as LLAMA_CPP
@@ -16,9 +17,12 @@ from probe.recommender.fit import Estimator
 from probe.recommender.fit_vllm import ENGINE as VLLM
 from probe.recommender.fit_vllm import VllmEstimator
 from probe.recommender.headline import headline, routes
+from probe.recommender.merit import Filters
+from probe.recommender.next_step import next_step
 from probe.recommender.options import Options
 from probe.recommender.rank import Recommendation, rank
 from probe.recommender.size_map import size_map
+from probe.recommender.stale_catalog import with_stale_catalog
 from probe.recommender.survey import Surveyed, best_answer, largest, survey
 from probe.report.documents import (
     CheckDocument,
@@ -77,13 +81,24 @@ def build_doctor(machine: Machine, *, lang: str) -> DoctorDocument:
 
 def build_check(machine: Machine, spec: ModelSpec, options: Options, *, lang: str) -> CheckDocument:
     """`probe check`: one model on one machine."""
-    answer = engine_answer(machine, spec, options)
+    beside = companion(machine, options)
+    answer = engine_answer(machine, spec, options, beside)
     return CheckDocument(
-        **estimate_fields(answer, spec, lang), machine_name=named(machine, options).host.name
+        **estimate_fields(answer, spec, lang),
+        machine_name=named(machine, options).host.name,
+        companion=_companion_document(beside, options, lang),
     )
 
 
-def engine_answer(machine: Machine, spec: ModelSpec, options: Options) -> Estimate:
+def _companion_document(beside: Estimate | None, options: Options, lang: str) -> EstimateDocument | None:
+    if beside is None:
+        return None
+    return estimate_document(beside, companion_spec(options), lang)
+
+
+def engine_answer(
+    machine: Machine, spec: ModelSpec, options: Options, beside: Estimate | None = None
+) -> Estimate:
     """The answer of the asked engine; llama.cpp where none was asked.
 
     Raises:
@@ -91,7 +106,9 @@ def engine_answer(machine: Machine, spec: ModelSpec, options: Options) -> Estima
     """
     engine = find_engine(options.engine).id if options.engine is not None else LLAMA_CPP
     if engine == LLAMA_CPP:
-        return best_answer(Estimator(machine, options), spec, full=True)
+        return best_answer(estimator_beside(machine, options, beside), spec, full=True)
+    if beside is not None:
+        raise InputError("answer.with.engine", engine=engine)
     if engine == VLLM:
         estimator = VllmEstimator(machine, options)
         if options.quantization is None:
@@ -102,22 +119,28 @@ def engine_answer(machine: Machine, spec: ModelSpec, options: Options) -> Estima
 
 def build_report(machine: Machine, options: Options, *, lang: str, created_at: str) -> ReportDocument:
     """`probe`: everything about one machine."""
-    lines = survey(machine, options)
-    estimator = Estimator(machine, options)
+    beside = companion(machine, options)
+    lines = survey(machine, options, beside)
+    estimator = estimator_beside(machine, options, beside)
     comfortable = largest(lines, (Verdict.COMFORTABLE,))
     usable = largest(lines, (Verdict.COMFORTABLE, Verdict.USABLE))
     best = next((found for step in _STEPS if (found := largest(lines, step))), None)
     known = any(line.answer.verdict is not Verdict.UNKNOWN for line in lines)
-    picks = rank(lines, options.purposes)
-    cells = size_map(machine, options)
-    first = Surveyed(spec=picks[0].spec, answer=picks[0].answer) if picks else best
+    keep = Filters(languages=options.languages, commercial_use=options.commercial_use)
+    picks = rank(lines, options.purposes, keep)
+    cells = size_map(machine, options, beside)
+    first = next((Surveyed(spec=pick.spec, answer=pick.answer) for pick in picks if _talks(pick)), best)
+    further = next_step(machine, lines, picks)
     top = headline(cells, first, known=known)
     report = ReportDocument(
         tool=Tool(name="probe", version=__version__, catalogs=catalog_date()),
         created_at=created_at,
         language=lang,
         machine=named(machine, options),
-        findings=build_doctor(machine, lang=lang).findings,
+        findings=tuple(
+            finding_document(finding, lang)
+            for finding in with_stale_catalog(find_problems(machine), created_at)
+        ),
         engines=tuple(
             EngineDocument(
                 engine=verdict.engine,
@@ -132,7 +155,9 @@ def build_report(machine: Machine, options: Options, *, lang: str, created_at: s
             headline_codes=top,
             largest_comfortable=_whole(estimator, comfortable, lang),
             largest_usable=_whole(estimator, usable, lang),
-            routes=_routes(best, options, lang),
+            routes=_routes(first, options, lang),
+            next_step=tuple(sentence(reason, lang) for reason in further),
+            next_step_codes=further,
         ),
         size_map=tuple(
             SizeMapCell(
@@ -148,6 +173,8 @@ def build_report(machine: Machine, options: Options, *, lang: str, created_at: s
         recommendations=tuple(_recommendation(estimator, pick, lang) for pick in picks),
         models=tuple(_line(line) for line in lines),
         api_url=options.api_url,
+        purposes=options.purposes,
+        companion=_companion_document(beside, options, lang),
     )
     return with_model_index(report)
 
@@ -165,13 +192,19 @@ def _recommendation(estimator: Estimator, pick: Recommendation, lang: str) -> Re
         **estimate_fields(answer, pick.spec, lang),
         rank=pick.rank,
         purpose=pick.purpose,
+        role=pick.role,
+        also=pick.also,
         quality=pick.quality,
         why=" ".join(sentence(reason, lang) for reason in pick.why),
         why_codes=pick.why,
     )
 
 
-def _routes(best: Surveyed | None, options: Options, lang: str) -> tuple[Route, ...]:
+def _talks(pick: Recommendation) -> bool:
+    return pick.answer.speed.decode_tokens_per_s is not None
+
+
+def _routes(first: Surveyed | None, options: Options, lang: str) -> tuple[Route, ...]:
     return tuple(
         Route(
             route=answer.route,
@@ -181,7 +214,7 @@ def _routes(best: Surveyed | None, options: Options, lang: str) -> tuple[Route, 
             example=answer.example,
             address=options.api_url if answer.route == "own_pc" else None,
         )
-        for answer in routes(best)
+        for answer in routes(first)
     )
 
 

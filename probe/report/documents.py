@@ -30,6 +30,7 @@ class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
     params_active: int | None
     languages: tuple[str, ...]
     license: str | None
+    commercial_use: bool | None = None  # what the licence says; None = unclear or not read
 
 
 class DeviceMemoryDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +95,7 @@ class EstimateDocument(msgspec.Struct, frozen=True, kw_only=True):
     reason_codes: tuple[Reason, ...]
     command: str | None
     alternatives: "tuple[EstimateDocument, ...]" = ()
+    commands: dict[str, str] = {}  # llama.cpp, ollama, lmstudio: how each gets and starts this file
 
 
 class RecommendationDocument(EstimateDocument, frozen=True, kw_only=True):
@@ -101,6 +103,8 @@ class RecommendationDocument(EstimateDocument, frozen=True, kw_only=True):
 
     rank: int
     purpose: str
+    role: str = "best"  # best, fast, korean, documents, smallest, alternative
+    also: tuple[str, ...] = ()  # further roles of the short answer that the same model fills
     quality: Range | None
     why: str
     why_codes: tuple[Reason, ...] = ()
@@ -185,6 +189,8 @@ class SummaryDocument(msgspec.Struct, frozen=True, kw_only=True):
     largest_comfortable: EstimateDocument | None
     largest_usable: EstimateDocument | None
     routes: tuple[Route, ...]
+    next_step: tuple[str, ...] = ()
+    next_step_codes: tuple[Reason, ...] = ()
 
 
 class ReportDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="report"):
@@ -196,6 +202,8 @@ class ReportDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
     language: str
     machine: Machine
     api_url: str | None = None
+    purposes: tuple[str, ...] = ()  # as asked with --for; empty = the short answer by role
+    companion: EstimateDocument | None = None  # the model of --with, loaded all the time
     findings: tuple[FindingDocument, ...]
     engines: tuple[EngineDocument, ...]
     summary: SummaryDocument
@@ -211,6 +219,7 @@ class CheckDocument(EstimateDocument, frozen=True, kw_only=True, tag_field="kind
 
     schema_version: str = SCHEMA_VERSION
     machine_name: str | None = None
+    companion: EstimateDocument | None = None  # the model of --with, loaded all the time
 
 
 class DoctorDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="doctor"):

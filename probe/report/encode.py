@@ -11,6 +11,7 @@ from probe.estimate.speed_figures import SpeedFigures
 from probe.machine import ByteRange
 from probe.messages import t
 from probe.recommender.answer import Estimate, Reason
+from probe.recommender.start_commands import start_commands
 from probe.report.documents import (
     DeviceMemoryDocument,
     EstimateDocument,
@@ -41,6 +42,7 @@ def model_summary(spec: ModelSpec) -> ModelSummary:
         params_active=spec.params_active,
         languages=tuple(language.code for language in spec.languages),
         license=spec.license,
+        commercial_use=spec.commercial_use,
     )
 
 
@@ -127,5 +129,6 @@ def estimate_fields(estimate: Estimate, spec: ModelSpec, lang: str) -> dict[str,
         "reasons": tuple(sentence(reason, lang) for reason in estimate.reasons),
         "reason_codes": estimate.reasons,
         "command": estimate.command,
+        "commands": start_commands(spec, estimate),
         "alternatives": tuple(estimate_document(other, spec, lang) for other in estimate.alternatives),
     }

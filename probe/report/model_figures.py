@@ -8,12 +8,13 @@ import msgspec
 from probe.catalog.model_spec import ModelSpec
 from probe.catalog.models import all_models
 from probe.catalog.quality import quality_of
+from probe.catalog.repositories import Q4_0, gguf_repository
 from probe.machine import Machine
 from probe.recommender.answer import Estimate
 from probe.recommender.fit import Estimator
+from probe.recommender.merit import serves
 from probe.recommender.options import PURPOSES, Options
 from probe.recommender.quantization_choice import best_quantization, native_only
-from probe.recommender.rank import serves
 
 CONTEXTS: Final = (4096, 8192, 32768)
 QUANTIZATIONS: Final = ("Q4_K_M", "Q6_K", "Q8_0", "F16")
@@ -78,6 +79,7 @@ def _shape(spec: ModelSpec) -> tuple[object, ...]:
         spec.modality,
         spec.native_quantization,
         spec.native_dtype,
+        gguf_repository(spec, Q4_0) is None,
     )
 
 

@@ -32,6 +32,7 @@ def report_in(report: ReportDocument, lang: str) -> ReportDocument:
     return _replace(
         report,
         language=lang,
+        companion=_maybe(report.companion, lang),
         findings=tuple(_finding(finding, lang) for finding in report.findings),
         engines=tuple(_engine(engine, lang) for engine in report.engines),
         summary=_replace(
@@ -40,6 +41,7 @@ def report_in(report: ReportDocument, lang: str) -> ReportDocument:
             largest_comfortable=_maybe(summary.largest_comfortable, lang),
             largest_usable=_maybe(summary.largest_usable, lang),
             routes=tuple(_route(route, lang) for route in summary.routes),
+            next_step=_all(summary.next_step_codes, lang, summary.next_step),
         ),
         recommendations=tuple(_recommendation(one, lang) for one in report.recommendations),
     )
@@ -47,7 +49,7 @@ def report_in(report: ReportDocument, lang: str) -> ReportDocument:
 
 def check_in(check: CheckDocument, lang: str) -> CheckDocument:
     """The same answer for one model with its sentences in `lang`."""
-    return _replace(check, **_sentences(check, lang))
+    return _replace(check, companion=_maybe(check.companion, lang), **_sentences(check, lang))
 
 
 def _sentences(estimate: EstimateDocument, lang: str) -> dict[str, Any]:

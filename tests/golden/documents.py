@@ -85,6 +85,7 @@ WORDS = {
             "CPU에서는 메모리 속도가 생성 속도를 정합니다. 같은 모듈을 하나 더 꽂으면 거의 두 배가 됩니다."
         ),
         "single_fix": "같은 용량과 속도의 모듈을 다른 채널 슬롯에 추가하세요(메인보드 설명서 참고).",
+        "next": "확실히 더 좋은 다음 모델은 Qwen3-8B입니다. 빠르려면 GPU가 있어야 합니다.",
         "llama": "CPU로만 실행됩니다.",
         "vllm": "GPU가 필요한데 쓸 수 있는 GPU가 없습니다.",
         "reason": "속도의 낮은 쪽이 초당 5.9토큰입니다(쾌적 기준 10).",
@@ -111,6 +112,7 @@ WORDS = {
         "single_fix": (
             "Add a module of the same size and speed in a slot of the other channel (see the board's manual)."
         ),
+        "next": "The next clearly better model is Qwen3-8B: on a GPU to be quick.",
         "llama": "Runs on the CPU only.",
         "vllm": "Needs a GPU, and none can be used.",
         "reason": "The low end of the speed is 5.9 tokens/s (comfortable starts at 10).",
@@ -257,6 +259,11 @@ def estimate_fields(
         "reasons": (WORDS[lang]["reason"],),
         "reason_codes": (Reason(code="verdict.decode_below_comfort", values={"speed": 5.9, "limit": 10}),),
         "command": f"llama-server -hf org/{name}-GGUF:Q4_K_M -c 8192 -np 1 --flash-attn on --jinja",
+        "commands": {
+            "llama.cpp": f"llama-server -hf org/{name}-GGUF:Q4_K_M -c 8192 -np 1 --flash-attn on --jinja",
+            "ollama": f"ollama run hf.co/org/{name}-GGUF:Q4_K_M",
+            "lmstudio": f"lms get https://huggingface.co/org/{name}-GGUF@Q4_K_M",
+        },
     }
 
 
@@ -305,6 +312,7 @@ def report(
                 Route(route="shared_server", verdict="unknown", text=words["shared"]),
                 Route(route="cloud", verdict="comfortable", text=words["cloud"]),
             ),
+            next_step=(words["next"],),
         ),
         size_map=size_map(bandwidth, capacity),
         recommendations=tuple(picks),
@@ -376,13 +384,17 @@ def office_pc(lang: str) -> ReportDocument:
             **estimate_fields("Qwen3-4B", devices, placement, 8.4, lang),
             rank=1,
             purpose="general",
+            role="best",
+            also=("documents",),
             quality=Range(low=47, value=52, high=57, basis="scores"),
             why=WORDS[lang]["why"],
         ),
         RecommendationDocument(
             **estimate_fields("EXAONE-4.0-1.2B", devices, placement, 21, lang),
-            rank=1,
+            rank=2,
             purpose="korean",
+            role="korean",
+            also=("smallest",),
             quality=None,
             why=WORDS[lang]["why"],
         ),

@@ -211,6 +211,11 @@ def test_an_unknown_route_verdict_or_purpose_does_not_break_the_page() -> None:
     pick = msgspec.structs.replace(report.recommendations[0], purpose="poetry")
     summary = msgspec.structs.replace(report.summary, routes=(route,))
     changed = msgspec.structs.replace(report, summary=summary, recommendations=(pick,))
+    prophet = msgspec.structs.replace(
+        changed, recommendations=(msgspec.structs.replace(pick, role="prophet"),)
+    )
+    assert "prophet" in render_terminal(report_page(prophet, "en"), width=80)
+    changed = msgspec.structs.replace(changed, purposes=("poetry",))
     text = render_terminal(report_page(changed, "en"), width=80)
     assert "poetry" in text
     assert "[unknown] This PC" in text
