@@ -7,24 +7,23 @@ over all rows at once with their derivatives; a test holds both against each oth
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from speed_rows import Case
-from speed_terms import Array, Prior, Terms, design, device_weights, gauss_newton
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from probe.catalog.gpus import all_gpus
 from probe.catalog.speed_constants import DecodeConstants, PromptConstants
 from probe.estimate.roofline import reading_rate
 from probe.estimate.speed import experts_touched, prompt_shape
-from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, generation, kernel_class
+from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, generation, kernel_class, wideness
 from probe.estimate.speed_device import SpeedDevice
-from probe.estimate.speed_prompt import BATCH, matrix_ratio, reading_seconds
+from probe.estimate.speed_prompt import many_cores, matrix_ratio, reading_seconds
+from scripts.speed_rows import Case
+from scripts.speed_terms import Array, Key, Prior, Terms, design, device_weights, gauss_newton
 
 SHARPNESS: Final = 2.0  # of 1, 1.5, 2 and 3 the one with the least error on devices left out
 DECODE_SIGMA: Final = 0.08
@@ -34,13 +33,26 @@ PROMPT_SIGMA: Final = 0.2
 # The widest keys carry our expectation, the narrower ones start at no difference from their parent.
 EFFICIENCY: Final = {"": Prior(math.log(0.87), 0.08), "vendor": Prior(0, 0.06), "backend": Prior(0, 0.06)}
 EFFICIENCY_AGE: Final = Prior(0, 0.05)
-KERNELS: Final = {"f16": 4, "q8": 6, "q4": 11, "k4": 13, "k23": 30, "iq": 60, "fp4": 14}  # operations a byte
+KERNELS: Final = {  # operations a byte
+    "f16": 4, "q8": 6, "q4": 11, "q5": 14, "k4": 13, "iq4": 14, "k23": 30, "iq": 60, "fp4": 14,
+}  # fmt: skip
 LAYER: Final = Prior(math.log(20e-6), 1.0)
 EXPERTS: Final = Prior(math.log(40e-6), 1.0)
 CORE_RATE: Final = {  # arithmetic of one core, 10^9 a second
-    "amx": 150, "avx512": 150, "avxvnni": 130, "avx2": 100, "avx": 50, "base": 15,
-    "i8mm": 130, "dotprod": 60, "neon": 25,
+    "amx": 230, "avx512": 230, "avxvnni": 200, "avx2": 130, "avx": 50, "base": 8,
+    "i8mm": 200, "dotprod": 60, "neon": 12,
 }  # fmt: skip
+
+
+PROMPT_CORE_RATE: Final = {  # the same on prompts; twice what is reached, as the share begins at a half
+    "amx": 300, "avx512": 240, "avxvnni": 220, "avx2": 180, "avx": 80, "base": 12,
+    "i8mm": 240, "dotprod": 100, "neon": 16,
+}  # fmt: skip
+
+
+# How far a device lies from its class, one sigma of logarithms, and how far two runs on it lie apart:
+# of a small grid the values with the least error after one measurement (score_speed.py).
+DEVICE_SD: Final = {"efficiency": 0.1, "kernel": 0.5, "layer": 0.5, "noise": 0.05}
 
 
 def keys_of(case: Case, device: SpeedDevice) -> tuple[str, ...]:
@@ -69,6 +81,7 @@ class DecodeFit:
         self.ratios = ratios
         self.sharpness = sharpness
         self.terms = Terms()
+        self.solution: dict[Key, float] = {}
         self.names = [case.device_name for case in self.cases]
         self._columns()
 
@@ -96,16 +109,22 @@ class DecodeFit:
                     if kind in ("", "backend") or (cpu and kind == "vendor"):
                         mean = math.log(KERNELS[kernel]) if not kind else 0.0
                         costs.append(
-                            add("kernel", f"{key}|{kernel}", Prior(mean, 0.8 if not kind or cpu else 0.3))
+                            add(
+                                "kernel",
+                                f"{key}|{kernel}",
+                                Prior(mean, 0.8 if not kind else 0.4 if cpu else 0.3),
+                            )
                         )
             if cpu:
                 costs.append(add("core_rate", f"{CPU}:{generation(device)}", _core(generation(device))))
             if case.flash_attention is False:
                 cache.append(add("cache", "noflash", Prior(math.log(3), 0.5)))
-            if case.board:
+                cache.append(add("cache", f"noflash|{device.vendor}/{device.backend}", Prior(0.0, 0.5)))
+            if case.board and not cpu:
                 layer.append(add("board", f"layer {device.vendor}", Prior(0.7, 0.7)))
                 costs.append(add("board", f"kernel {device.vendor}", Prior(0.3, 0.5)))
-            efficiency.append(add("device", f"efficiency {name}", Prior(0.0, 0.04)))
+            # How many modules a CPU's memory has is not known, of a GPU's there is nothing to know.
+            efficiency.append(add("device", f"efficiency {name}", Prior(0.0, 0.25 if cpu else 0.04)))
             costs.append(add("device", f"kernel {name}", Prior(0.0, 0.15)))
             layer.append(add("device", f"layer {name}", Prior(0.0, 0.25)))
             experts.append(add("device", f"experts {name}", Prior(0.0, 0.3)))
@@ -114,16 +133,20 @@ class DecodeFit:
             columns["layer"].append(layer)
             columns["experts"].append(experts if case.moe else [])
             columns["cache"].append(cache)
+        for label in CORE_RATE:
+            add("core_rate", f"{CPU}:{label}", _core(label))
+        wide = add("efficiency", "cpu|wide", Prior(-0.5, 0.2))
         size = len(self.terms.priors)
         self.design = {term: design(rows, size) for term, rows in columns.items()}
         for line, case in enumerate(self.cases):
+            self.design["efficiency"][line, wide] = wideness(case.devices[0])
             # A faster core divides the cost of unpacking.
             if case.devices[0].backend == CPU:
                 column = self.terms.index[("core_rate", f"{CPU}:{generation(case.devices[0])}")]
                 self.design["kernel"][line, column] = -1.0
 
-    def fit(self) -> Array:
-        """The unknowns."""
+    def fit(self, start: Mapping[Key, float] | None = None) -> Array:
+        """The unknowns, in the order of the terms."""
         c = self.cases
         first = [case.devices[0] for case in c]
         rate = np.array([reading_rate(device) or 1.0 for device in first])
@@ -147,7 +170,8 @@ class DecodeFit:
             total = weights + cache + overhead + experts
 
             def share(value: Array) -> Array:
-                return (value / total)[:, None]
+                column: Array = (value / total)[:, None]
+                return column
 
             jacobian = (
                 -d["efficiency"] * share(weights * part + cache)
@@ -158,13 +182,16 @@ class DecodeFit:
             )
             return np.log(total), jacobian
 
-        return gauss_newton(model, target, device_weights(self.names), self.terms.priors, DECODE_SIGMA)
+        return gauss_newton(
+            model, target, device_weights(self.names), self.terms, sigma=DECODE_SIGMA, start=start
+        )
 
-    def constants(self) -> DecodeConstants:
+    def constants(self, start: Mapping[Key, float] | None = None) -> DecodeConstants:
         """The fitted terms, without those of single devices and boards."""
-        x = self.fit()
+        x = self.fit(start)
+        self.solution = {key: float(x[column]) for key, column in self.terms.index.items()}
         tables = tables_of(self.terms, x, ("efficiency", "kernel", "layer", "experts", "cache", "core_rate"))
-        return DecodeConstants(sharpness=self.sharpness, **tables)
+        return DecodeConstants(sharpness=self.sharpness, device_sd=DEVICE_SD, **tables)
 
 
 def tables_of(terms: Terms, x: Array, names: Iterable[str]) -> dict[str, dict[str, float]]:
@@ -241,6 +268,7 @@ class PromptFit:
         self.decode = decode
         self.ratios = ratios
         self.terms = Terms()
+        self.solution: dict[Key, float] = {}
         self.names = [case.device_name for case in self.cases]
         self._columns()
 
@@ -272,19 +300,29 @@ class PromptFit:
             rate.append(add("device", case.device_name + "|" + device.backend, Prior(0.0, 0.15)))
             columns["rate"].append(rate)
             columns["attention"].append(attention)
+        for label in CORE_RATE:
+            add("core_rate", f"{CPU}:{label}", _prompt_core(label))
         matrix = add("rate", "matrix", Prior(0.5, 0.3))
+        many = add("rate", "cores", Prior(-0.1, 0.1))
         size = len(self.terms.priors)
         self.design = {term: design(rows, size) for term, rows in columns.items()}
         for line, case in enumerate(self.cases):
             self.design["rate"][line, matrix] = math.log(matrix_ratio(case.devices[0]))
+            self.design["rate"][line, many] = many_cores(case.prompt_devices[0])
 
-    def fit(self) -> Array:
-        """The unknowns."""
+    def fit(self, start: Mapping[Key, float] | None = None) -> Array:
+        """The unknowns, in the order of the terms."""
         first = [case.prompt_devices[0] for case in self.cases]
         shapes = [prompt_shape(case.spec) for case in self.cases if case.spec]
         tokens = np.array([float(case.prompt_tokens) for case in self.cases])
         operations = np.array([shape.operations for shape in shapes])
-        width = np.array([4 * shape.attention_width for shape in shapes]) * tokens / 2
+        width = np.array(
+            [
+                prompt_shape(case.spec).attention(case.prompt_tokens, case.prompt_depth)
+                for case in self.cases
+                if case.spec
+            ]
+        )
         power = np.array([arithmetic_per_s(device, self.ratios, {}) for device in first])
         target = np.log(1 / np.array([case.prompt or 1.0 for case in self.cases]))
         reading = np.array([batch_reading(case, self.decode) for case in self.cases]) / tokens
@@ -299,12 +337,20 @@ class PromptFit:
                 -d["rate"] + d["attention"] * (attention / (operations + attention))[:, None]
             )
 
-        return gauss_newton(model, target, device_weights(self.names), self.terms.priors, PROMPT_SIGMA)
+        return gauss_newton(
+            model, target, device_weights(self.names), self.terms, sigma=PROMPT_SIGMA, start=start
+        )
 
-    def constants(self) -> PromptConstants:
+    def constants(self, start: Mapping[Key, float] | None = None) -> PromptConstants:
         """The fitted terms, without those of single devices."""
-        tables = tables_of(self.terms, self.fit(), ("rate", "attention", "core_rate"))
+        x = self.fit(start)
+        self.solution = {key: float(x[column]) for key, column in self.terms.index.items()}
+        tables = tables_of(self.terms, x, ("rate", "attention", "core_rate"))
         return PromptConstants(**tables)
+
+
+def _no_prompt(case: Case) -> bool:
+    return case.excluded is not None and case.excluded.prompt and not case.excluded.fitted
 
 
 def _rate(kind: str, old: bool) -> Prior:
@@ -316,13 +362,15 @@ def _rate(kind: str, old: bool) -> Prior:
 
 
 def _prompt_core(label: str | None) -> Prior:
-    return Prior(math.log(CORE_RATE[label or "base"] * 1e9), 0.5)
+    return Prior(math.log(PROMPT_CORE_RATE[label or "base"] * 1e9), 0.5)
 
 
 def batch_reading(case: Case, decode: DecodeConstants) -> float:
     """Seconds in which a prompt's batches read the weights, experts touched included."""
     if case.spec is None or case.weights is None:
         return 0.0
-    more = experts_touched(case.spec, case.weights, min(BATCH, case.prompt_tokens))
+    more = experts_touched(case.spec, case.weights, min(case.ubatch, case.prompt_tokens))
     size = case.devices[0].active_weight_bytes * more
-    return reading_seconds(case.devices[0], decode, tokens=case.prompt_tokens, weight_bytes=size)
+    return reading_seconds(
+        case.devices[0], decode, tokens=case.prompt_tokens, weight_bytes=size, batch=case.ubatch
+    )

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from probe.catalog.cpus import CpuForm, CpuSpec, TypedCpu, find_cpu_model
 from probe.catalog.gpus import GpuSpec, all_gpus, find_gpu
 from probe.catalog.limits import limits
+from probe.catalog.memory_prior import memory_prior
 from probe.catalog.model_spec import ModelSpec
 from probe.catalog.models import find_model
 from probe.errors import AmbiguousNameError, ProbeError
@@ -30,6 +31,7 @@ from probe.estimate.speed_device import SpeedDevice
 from probe.estimate.weight_bytes import WeightBytes
 from probe.estimate.weights import gguf_weights
 from probe.machine.ranges import exact
+from probe.machine.system import Memory
 from probe.units import GB, GIB
 
 Row = dict[str, str]
@@ -41,6 +43,15 @@ EXCLUDED: Final = FOLDER / "excluded.csv"
 GENERATED: Final = 128  # tokens that llama-bench generates where a row does not say
 # Logits and activations of a batch of 512: the least that llama.cpp allocates beside weights and cache.
 COMPUTE_BYTES: Final = 300 * 2**20
+
+
+class Exclusion(NamedTuple):
+    """A row of excluded.csv: which part of a measurement is not scored, whether it is fitted, and why."""
+
+    decode: bool
+    prompt: bool
+    fitted: bool
+    reason: str
 
 
 class Case(NamedTuple):
@@ -55,12 +66,15 @@ class Case(NamedTuple):
     split: str = "none"
     depth: float = 0.0  # mean tokens in the cache while generating
     prompt_tokens: int = 0
+    prompt_depth: float = 0.0  # tokens in the cache before the prompt
+    ubatch: int = 512
     flash_attention: bool | None = None
     old_build: bool = False
     board: bool = False  # a GPU on an ARM or RISC-V board, over PCIe x1 to x4
     client: bool = False  # a CPU of a desktop or laptop
     prompt_devices: tuple[SpeedDevice, ...] = ()  # with the threads that prompts ran on
     from_file: bool = False  # bandwidth from the row, for want of a catalog figure
+    excluded: Exclusion | None = None
     reason: str | None = None
 
     @property
@@ -75,6 +89,16 @@ class Case(NamedTuple):
         if total and active:
             return active < 0.95 * total
         return bool(self.spec and self.spec.dimensions and self.spec.dimensions.num_experts)
+
+    @property
+    def scores_decode(self) -> bool:
+        """Whether the decode figure counts."""
+        return self.excluded is None or not self.excluded.decode
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether the prompt figure counts."""
+        return self.excluded is None or not self.excluded.prompt
 
     @property
     def decode(self) -> float | None:
@@ -94,6 +118,7 @@ class DeviceName(NamedTuple):
     name: str
     bandwidth_gbs: float | None
     cores: int | None
+    memory: str
 
 
 class UnplacedError(Exception):
@@ -124,23 +149,42 @@ def device_names() -> dict[str, DeviceName]:
     for row in read_rows(NAMES):
         cores = number(row["cores"])
         found[row["device"]] = DeviceName(
-            row["kind"], row["name"], number(row["bandwidth_gbs"]), None if cores is None else int(cores)
+            row["kind"],
+            row["name"],
+            number(row["bandwidth_gbs"]),
+            None if cores is None else int(cores),
+            row["memory"],
         )
     return found
 
 
+KEY: Final = (
+    "source_url",
+    "device",
+    "backend",
+    "model",
+    "quant",
+    "n_prompt",
+    "n_gen",
+    "pp_tok_s",
+    "tg_tok_s",
+)
+
+
 def row_key(row: Row) -> tuple[str, ...]:
     """What identifies a measurement, its result included."""
-    names = ("source_url", "device", "backend", "model", "quant", "n_prompt", "n_gen", "pp_tok_s", "tg_tok_s")
-    return tuple(row.get(name, "") for name in names)
+    return tuple(row.get(name, "") for name in KEY)
 
 
 @cache
-def excluded() -> dict[tuple[str, ...], str]:
-    """Measurements that are not fitted or scored, with the reviewed reason."""
-    if not EXCLUDED.is_file():
-        return {}
-    return {row_key(row): row["reason"] for row in read_rows(EXCLUDED)}
+def exclusions() -> dict[tuple[str, ...], Exclusion]:
+    """Measurements that are not scored, with the reviewed reason."""
+    return {
+        row_key(row): Exclusion(
+            "decode" in row["part"], "prompt" in row["part"], row["fitted"] == "yes", row["reason"]
+        )
+        for row in read_rows(EXCLUDED)
+    }
 
 
 # -- devices ------------------------------------------------------------------
@@ -299,12 +343,14 @@ def _place_cpu(row: Row, alias: DeviceName | None) -> Placed:
     if found is None:
         raise UnplacedError(f"device: no CPU {row['device']!r} in the catalog")
     spec = found.spec
-    bandwidth, from_file = cpu_bandwidth(spec), False
+    memory = named_memory(alias.memory if alias and alias.memory else row["device"])
+    prior = memory_prior(spec, memory, laptop=None, sockets=1)
+    bandwidth, from_file = prior.bandwidth if prior else None, False
     if bandwidth is None:
         stated = assumed_bandwidth(row) or (alias.bandwidth_gbs if alias else None)
         if stated is None:
             raise UnplacedError(f"device: no bandwidth known of {spec.name}")
-        bandwidth, from_file = stated * GB, True
+        bandwidth, from_file = exact(stated * GB, "file"), True
     physical = found.cores.physical if found.cores else (alias.cores if alias else None)
     device = SpeedDevice(
         device="cpu",
@@ -312,9 +358,10 @@ def _place_cpu(row: Row, alias: DeviceName | None) -> Placed:
         backend="cpu",
         name=found.brand,
         architecture=spec.generation,
-        bandwidth=exact(bandwidth, "file" if from_file else "catalog"),
+        bandwidth=bandwidth,
         usable_cores=threads_of(row) or physical,
         physical_cores=physical,
+        logical_cores=found.cores.logical if found.cores else None,
         isa=spec.isa,
     )
     client = spec.form in (None, CpuForm.LAPTOP, CpuForm.DESKTOP, CpuForm.MINI_PC)
@@ -335,12 +382,21 @@ def named_cpu(text: str) -> TypedCpu | None:
     return None
 
 
+def named_memory(text: str) -> Memory:
+    """RAM as far as a device's name tells: `i9-14900K DDR5-6000`, `8ch DDR5`, `DDR5-5600 x1`."""
+    kind = re.search(r"\b(LP)?DDR\d\w?(?:-(\d{4}))?\b", text)
+    channels = re.search(r"\b(\d+)ch\b|\bx(\d+)$", text)
+    return Memory(
+        type=kind.group(0).partition("-")[0] if kind else None,
+        speed_mt_per_s=int(kind.group(2)) if kind and kind.group(2) else None,
+        channels=int(channels.group(1) or channels.group(2)) if channels else None,
+    )
+
+
 def cpu_bandwidth(spec: CpuSpec) -> float | None:
-    """The official maximum of one socket, bytes/s."""
-    if not spec.memory_mt_per_s or not spec.channels:
-        return spec.bus_limit_bytes_per_s
-    rate = spec.memory_mt_per_s * 1e6 * spec.channels * spec.channel_width_bits / 8
-    return min(rate, spec.bus_limit_bytes_per_s or rate)
+    """What the product takes for RAM of this processor when nothing is known of the modules, bytes/s."""
+    prior = memory_prior(spec, Memory(), laptop=None, sockets=1)
+    return prior.bandwidth.value if prior else None
 
 
 # -- models -------------------------------------------------------------------
@@ -362,7 +418,7 @@ def quantization_of(row: Row) -> str:
         "Q4_K_P": "Q4_K_M",
         "Q3_K_P": "Q3_K_M",
     }
-    if row["quant"].startswith(("Ollama default", "Q4 (not")):
+    if row["quant"].startswith("Ollama default"):
         return "Q4_K_M"
     return same.get(text, text)
 
@@ -383,6 +439,8 @@ def place_model(row: Row) -> tuple[ModelSpec, WeightBytes]:
     except ProbeError as error:
         raise UnplacedError(f"model: no {row['model']!r} in the catalog") from error
     stated = number(row.get("model_bytes_gib"))
+    if "not stated" in row["quant"]:
+        raise UnplacedError(f"quantization: {row['quant']!r}")
     quantization = quantization_of(row)
     if spec.native_quantization == "mxfp4" and quantization in ("F16", "Q4_K_M", "Q8_0"):
         quantization = "MXFP4_MOE"  # published files of this model keep its 4-bit experts
@@ -431,6 +489,18 @@ def mean_depth(row: Row) -> float:
     prompt = number(row.get("n_prompt")) or 0.0
     behind = prompt if depth == 0 and re.search(r"\bctx \d+", row.get("notes", "")) else 0.0
     return depth + behind + generated / 2
+
+
+def prompt_depth(row: Row) -> float:
+    """Tokens in the cache before the prompt; llama-batched-bench's depth is the prompt itself."""
+    depth, prompt = number(row.get("context_depth")) or 0.0, number(row.get("n_prompt")) or 0.0
+    return 0.0 if depth <= prompt else depth
+
+
+def ubatch_of(row: Row) -> int:
+    """`ub=N` of the notes, else the engine's default."""
+    found = re.search(r"\bub=(\d+)", row.get("notes", ""))
+    return int(found.group(1)) if found else 512
 
 
 def is_old(row: Row) -> bool:
@@ -500,6 +570,8 @@ def place(line: int, row: Row) -> Case:
         split,
         depth,
         int(number(row.get("n_prompt")) or 0),
+        prompt_depth(row),
+        ubatch_of(row),
         flash_attention_of(row),
         is_old(row),
         "ARM/RISC-V host" in row.get("notes", "") or "RISC-V host" in row.get("notes", ""),
@@ -528,4 +600,16 @@ def is_llama_cpp(row: Row) -> bool:
 
 def load(path: Path = DATA) -> list[Case]:
     """Every row of a file, placed or with the reason why not."""
-    return [place(line, row) for line, row in enumerate(read_rows(path), 2)]
+    found, seen = [], dict[tuple[str, ...], int]()
+    for line, row in enumerate(read_rows(path), 2):
+        whole = (
+            *row_key(row | {"source_url": row["source_url"].partition("#")[0]}),
+            *(row.get(name, "") for name in ("date", "engine", "engine_build", "context_depth")),
+        )
+        if whole in seen:
+            found.append(Case(line, row, reason=f"copy of line {seen[whole]}"))
+            continue
+        seen[whole] = line
+        case = place(line, row)
+        found.append(case._replace(excluded=exclusions().get(row_key(row))))
+    return found

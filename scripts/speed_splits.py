@@ -7,13 +7,12 @@ from typing import Final
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from speed_rows import Case
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from probe.catalog.speed_constants import SpeedConstants, SplitConstants
 from probe.estimate.speed_class import kernel_class
 from probe.estimate.speed_decode import decode_times
+from scripts.speed_rows import Case
 
 # Start values where no row says otherwise; the sums of docs on partial offload.
 BOUNDARY_S: Final = 2e-4

@@ -28,6 +28,8 @@ _MESA_SUFFIX: Final = re.compile(r"\s*\((?:RADV|DG2|BMG|ADL|RPL|TGL|MTL|ARL|LNL|
 _MAKER: Final = re.compile(r"^(?:NVIDIA|AMD|ATI)\s+")
 # Windows' driver says `AMD Radeon 780M Graphics`, Linux' `AMD Radeon 780M`.
 _MODEL_AND_GRAPHICS: Final = re.compile(r"^(Radeon \d{3,4}[MS]) Graphics$")
+# The card's own memory says `AMD Instinct MI300X OAM`, tools say `AMD Instinct MI300X`.
+_MODULE: Final = re.compile(r"^(Instinct MI\d+[AX]?) OAM$")
 # What drivers print when they do not know the board: says nothing, so the PCI id decides.
 _NO_NAME: Final = frozenset({"", "Radeon Graphics", "Graphics", "Radeon", "GPU"})
 
@@ -35,7 +37,8 @@ _NO_NAME: Final = frozenset({"", "Radeon Graphics", "Graphics", "Radeon", "GPU"}
 def driver_name_key(name: str) -> str:
     """A driver's name without marks, maker and Mesa's chip suffix; the case stays (Super is not SUPER)."""
     plain = _MESA_SUFFIX.sub("", _MARKS.sub(" ", name))
-    return _MODEL_AND_GRAPHICS.sub(r"\1", _MAKER.sub("", " ".join(plain.split())))
+    key = _MAKER.sub("", " ".join(plain.split()))
+    return _MODULE.sub(r"\1", _MODEL_AND_GRAPHICS.sub(r"\1", key))
 
 
 @cache

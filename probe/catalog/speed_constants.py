@@ -34,6 +34,7 @@ class DecodeConstants(msgspec.Struct, frozen=True, kw_only=True):
     experts: dict[str, float]  # further seconds a layer with routed experts
     cache: dict[str, float]  # time of a cache byte against a weight byte
     core_rate: dict[str, float]  # arithmetic a second of one CPU core, by instruction set
+    device_sd: dict[str, float]  # how far a device lies from its class, and a run from the next
 
 
 class PromptConstants(msgspec.Struct, frozen=True, kw_only=True):

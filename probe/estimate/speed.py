@@ -19,7 +19,7 @@ from probe.machine.ranges import Range
 
 PROMPT_TOKENS: Final = 2000  # the prompt of time_to_first_token_s
 MAX_DEPTH_TOKENS: Final = 2048
-_ATTENTION: Final = frozenset({LayerKind.FULL, LayerKind.SLIDING, LayerKind.PARALLEL})
+_FULL: Final = frozenset({LayerKind.FULL, LayerKind.PARALLEL})
 
 
 class SpeedRequest(NamedTuple):
@@ -29,6 +29,7 @@ class SpeedRequest(NamedTuple):
     experts: bool
     without_flash_attention: bool = False
     old_build: bool = False
+    batch: int = BATCH
 
 
 def depth_tokens(context: int) -> int:
@@ -44,6 +45,7 @@ def estimate_speed(
     split: str = "none",
     context: int = 8192,
     parallel: int = 1,
+    ubatch: int = BATCH,
     flash_attention: bool | None = None,
     old_build: bool = False,
     constants: SpeedConstants | None = None,
@@ -56,6 +58,7 @@ def estimate_speed(
         context: tokens of one conversation; figures hold for a cache filled to
             min(2048, context / 2), which the devices' `kv_bytes` must mean too.
         parallel: conversations at once, for the aggregate; the decode figure is one alone.
+        ubatch: tokens the engine computes at once on prompts.
         flash_attention: False when the engine is started without it.
         old_build: the engine is a build of 2024 or before.
         constants: other constants than this installation's.
@@ -75,6 +78,7 @@ def estimate_speed(
         weights,
         devices,
         split=split,
+        ubatch=ubatch,
         flash_attention=flash_attention,
         old_build=old_build,
         constants=known,
@@ -119,11 +123,17 @@ def _shape_of(spec: ModelSpec) -> PromptShape:
     d = spec.dimensions
     active = spec.params_active or spec.params_text or spec.params_total or 0
     if d is None:
-        return PromptShape(2.0 * active, 0.0, False)
+        return PromptShape(2.0 * active, 0.0, 0.0, 0, experts=False)
     embedding = 0 if d.tie_word_embeddings else d.vocab_size * d.hidden_size
-    layers = sum(1 for layer in range(d.num_hidden_layers) if d.kind_of(layer) in _ATTENTION)
-    width = layers * d.num_attention_heads * d.head_dim
-    return PromptShape(2.0 * max(active - embedding, active // 2), float(width), bool(d.num_experts))
+    kinds = [d.kind_of(layer) for layer in range(d.num_hidden_layers)]
+    width = d.num_attention_heads * d.head_dim
+    return PromptShape(
+        2.0 * max(active - embedding, active // 2),
+        float(width * sum(kind in _FULL for kind in kinds)),
+        float(width * sum(kind is LayerKind.SLIDING for kind in kinds)),
+        d.sliding_window or d.attention_chunk_size or 0,
+        experts=bool(d.num_experts),
+    )
 
 
 class _Token(NamedTuple):
@@ -163,7 +173,7 @@ def _token_seconds(
         times.append((device, part))
     if not times:
         return None
-    own = [part.total / device.decode_factor for device, part in times]
+    own = [part.total for _, part in times]
     hybrid = _is_hybrid(devices)
     layers = sum(device.layers for device, _ in times)
     if split == "tensor":
@@ -179,9 +189,9 @@ def _is_hybrid(devices: tuple[SpeedDevice, ...]) -> bool:
     return CPU in backends and len(backends) > 1
 
 
-def _spread(table: dict[str, Spread], device: SpeedDevice) -> tuple[Spread, str]:
-    """The narrowest class with a spread of its own."""
-    if device.measured and "measured" in table:
+def _spread(table: dict[str, Spread], device: SpeedDevice, *, measured: bool) -> tuple[Spread, str]:
+    """The narrowest class with a spread of its own; what was measured here has the narrowest."""
+    if measured and "measured" in table:
         return table["measured"], "measured"
     for key in reversed(class_keys(device)):
         if key in table:
@@ -198,10 +208,10 @@ def _decode_range(
 ) -> Range:
     """The middle figure with the class's spread and the bandwidth's own range, joined as independent."""
     slowest = max(token.times, key=lambda pair: pair[1].total)[0]
-    spread, basis = _spread(constants.decode_spread, slowest)
+    spread, basis = _spread(constants.decode_spread, slowest, measured=slowest.measured)
     middle = 1 / token.seconds
     low, high = math.log(spread.low), math.log(spread.high)
-    if any(_uncertain(device) for device, _ in token.times):
+    if any(_uncertain(device) for device, _ in token.times if not device.measured):
         slow = _token_seconds(devices, constants, request, split=split, side="low")
         fast = _token_seconds(devices, constants, request, split=split, side="high")
         if slow is not None and fast is not None:
@@ -228,6 +238,7 @@ def _prompt_seconds(
     request: SpeedRequest,
     *,
     tokens: int,
+    depth: float,
     more: float,
     together: bool,
 ) -> float | None:
@@ -244,6 +255,8 @@ def _prompt_seconds(
             constants,
             shape,
             tokens=tokens,
+            depth=depth,
+            batch=request.batch,
             kernel=request.kernel,
             weight_bytes=device.active_weight_bytes * more,
             share_of_model=device.active_weight_bytes / total,
@@ -263,6 +276,8 @@ def prompt_figures(
     *,
     split: str = "none",
     tokens: int = PROMPT_TOKENS,
+    depth: float = 0.0,
+    ubatch: int = BATCH,
     flash_attention: bool | None = None,
     old_build: bool = False,
     constants: SpeedConstants | None = None,
@@ -271,7 +286,7 @@ def prompt_figures(
     known = constants or speed_constants()
     shape = prompt_shape(spec)
     request = SpeedRequest(
-        kernel_class(weights.quantization), shape.experts, flash_attention is False, old_build
+        kernel_class(weights.quantization), shape.experts, flash_attention is False, old_build, ubatch
     )
     seconds = _prompt_seconds(
         devices,
@@ -279,13 +294,14 @@ def prompt_figures(
         shape,
         request,
         tokens=tokens,
-        more=experts_touched(spec, weights, min(tokens, BATCH)),
+        depth=depth,
+        more=experts_touched(spec, weights, min(tokens, ubatch)),
         together=split == "tensor",
     )
     if seconds is None:
         return None
     main = max(devices, key=lambda device: device.active_weight_bytes)
-    spread, basis = _spread(known.prompt_spread, main)
+    spread, basis = _spread(known.prompt_spread, main, measured=main.prompt_measured)
     value = tokens / seconds
     return Range(low=value * spread.low, value=value, high=value * spread.high, basis=basis)
 
@@ -324,7 +340,7 @@ def _aggregate(
         compute = prompt_seconds(
             device,
             constants,
-            shape._replace(attention_width=0.0),
+            shape._replace(attention_width=0.0, sliding_width=0.0),
             tokens=parallel,
             kernel=request.kernel,
             weight_bytes=0.0,
@@ -332,7 +348,7 @@ def _aggregate(
         )
         if part is None or compute is None:
             return None
-        own = (part.weights + part.overhead + part.cache * parallel + compute) / device.decode_factor
+        own = part.weights + part.overhead + part.cache * parallel + compute / device.prompt_factor
         seconds += own
         slowest = max(slowest, own)
     if split == "tensor":
@@ -383,5 +399,5 @@ def _inputs(
     if count is not None:
         found["cores"] = float(count)
     if slowest.measured:
-        found["measured_factor"] = slowest.decode_factor
+        found["measured_shift_efficiency"] = slowest.shifts.efficiency
     return found

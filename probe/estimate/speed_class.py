@@ -15,8 +15,10 @@ _KERNELS: Final = (
     (re.compile(r"^(MXFP4|NVFP4)"), "fp4"),
     (re.compile(r"^(IQ[123]|TQ)"), "iq"),
     (re.compile(r"^(Q[123]_|W2)"), "k23"),
-    (re.compile(r"^(Q[45]_[01]|IQ4_NL|W4)"), "q4"),
-    (re.compile(r""), "k4"),  # Q4_K, Q5_K, Q6_K, IQ4_XS, AWQ, GPTQ
+    (re.compile(r"^(Q4_0|IQ4_NL|W4)"), "q4"),  # repacked for CPUs
+    (re.compile(r"^(Q4_1|Q5_[01])"), "q5"),
+    (re.compile(r"^IQ4_XS"), "iq4"),
+    (re.compile(r""), "k4"),  # Q4_K, Q5_K, Q6_K, AWQ, GPTQ
 )
 # Compute capability -> generation; NVIDIA's own names differ between tools.
 _NVIDIA: Final = {
@@ -24,8 +26,9 @@ _NVIDIA: Final = {
     "8": "ampere", "9": "hopper", "10": "blackwell", "11": "blackwell", "12": "blackwell",
 }  # fmt: skip
 _AMD: Final = re.compile(r"(rdna|cdna|gcn)\s*(\d)(?:\.([1-9]))?", re.IGNORECASE)
-# These count two FP32 operations an instruction in the data sheet; unpacking weights issues one.
-_DUAL_ISSUE: Final = ("rdna3", "rdna3.5", "rdna4")
+# The catalog's FP32 rates of these count dual issue (compute units x 256 x clock); unpacking weights
+# issues one. Those of RDNA 3.5 do not: Radeon 8060S 14.85 = 40 x 128 x 2.9 GHz.
+_DUAL_ISSUE: Final = ("rdna3", "rdna4")
 _APPLE: Final = re.compile(r"\bM(\d)\b")
 # Instruction sets that llama.cpp's CPU kernels are written for, fastest first.
 _ISA: Final = (
@@ -42,7 +45,7 @@ CPU: Final = "cpu"
 
 
 def kernel_class(quantization: str) -> str:
-    """The kernel class of a quantization's name: f16 q8 q4 k4 k23 iq fp4."""
+    """The kernel class of a quantization's name: f16 q8 q4 q5 k4 k23 iq4 iq fp4."""
     name = quantization.upper().removeprefix("UD-")
     return next(label for pattern, label in _KERNELS if pattern.match(name))
 
@@ -108,12 +111,22 @@ def term(values: Mapping[str, float], keys: tuple[str, ...]) -> float:
     return total
 
 
-def cores(device: SpeedDevice) -> int | None:
-    """Cores of a CPU that decode: the usable ones, hyper-threads not counted twice."""
-    usable, physical = device.usable_cores, device.physical_cores
-    if usable is None or physical is None:
-        return usable if physical is None else physical
-    return min(usable, physical)
+def cores(device: SpeedDevice) -> float | None:
+    """Cores of a CPU as performance cores: the usable ones, second threads not counted, small cores half.
+
+    Intel's hybrids have two threads on performance cores only, so these are logical - physical.
+    """
+    usable, physical, logical = device.usable_cores, device.physical_cores, device.logical_cores
+    if physical is None:
+        return usable
+    full = float(physical)
+    if logical is not None and physical < logical < 2 * physical:
+        large = logical - physical
+        full = large + (physical - large) * SMALL_CORE
+    return full if usable is None else min(float(usable), full)
+
+
+SMALL_CORE: Final = 0.5  # an efficiency core against a performance core
 
 
 def arithmetic_per_s(
@@ -135,4 +148,22 @@ def arithmetic_per_s(
     return ratio * bandwidth
 
 
+def wideness(device: SpeedDevice) -> float:
+    """How much more bandwidth a CPU's memory has than its cores' ports carry, as a logarithm; 0 = none.
+
+    Cores reach memory through ports: one a chiplet of 8 (AMD, Arm), one a cluster of 4
+    (Apple), one ring a processor (Intel's client parts). A laptop's LPDDR5X is faster
+    than that port, a desktop's DDR4 or a server's share of its channels is not.
+    """
+    if device.backend != CPU or device.bandwidth is None or device.bandwidth.basis == "measured":
+        return 0.0
+    count = device.physical_cores or device.usable_cores or TYPICAL_CORES
+    ports = max(1.0, count / _PORT_CORES.get(device.vendor, 8))
+    return max(0.0, math.log(device.bandwidth.value / (ports * PORT_BYTES_PER_S)))
+
+
 TYPICAL_CORES: Final = 6  # where a processor's cores are not known
+_PORT_CORES: Final = {"apple": 4, "intel": 24}
+# Reading on one Zen 4 chiplet stops at about 60 GB/s (speed.csv: Ryzen 9 7950X, BF16 at 2 threads),
+# on one DDR4 channel pair at its peak: the penalty begins between.
+PORT_BYTES_PER_S: Final = 40e9

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from probe.catalog.speed_constants import SpeedConstants
 from probe.estimate.roofline import reading_rate
-from probe.estimate.speed_class import arithmetic_per_s, class_keys, kernel_keys, term
+from probe.estimate.speed_class import arithmetic_per_s, class_keys, kernel_keys, term, wideness
 from probe.estimate.speed_device import SpeedDevice
 
 
@@ -63,16 +63,21 @@ def decode_times(
     if old_build:
         keys = (*keys, *(f"{key}@2024" for key in keys))
     both = kernel_keys(keys, kernel)
-    efficiency = math.exp(term(c.efficiency, both))
+    wide = c.efficiency.get("cpu|wide", 0.0) * wideness(device)
+    shifts = device.shifts
+    efficiency = math.exp(term(c.efficiency, both) + wide + shifts.efficiency)
     size = device.active_weight_bytes if weight_bytes is None else weight_bytes
     reading = size / (rate * efficiency)
     arithmetic = arithmetic_per_s(device, constants.flops_per_byte, c.core_rate)
-    unpacking = size * math.exp(term(c.kernel, both)) / arithmetic if arithmetic else 0.0
+    unpacking = size * math.exp(term(c.kernel, both) + shifts.kernel) / arithmetic if arithmetic else 0.0
     p = c.sharpness
     weights = (reading**p + unpacking**p) ** (1 / p)
-    slower = term(c.cache, ("noflash",)) if without_flash_attention else 0.0
+    slower = 0.0
+    if without_flash_attention:
+        slower = term(c.cache, ("noflash", f"noflash|{device.vendor}/{device.backend}"))
     cache = device.kv_bytes / (rate * efficiency) * math.exp(term(c.cache, keys) + slower)
     overhead = math.exp(term(c.layer, keys))
     if experts:
         overhead += math.exp(term(c.experts, keys))
+    overhead *= math.exp(shifts.layer)
     return DecodeTimes(weights, cache, device.layers * overhead, efficiency, overhead)

@@ -6,6 +6,14 @@ from probe.machine.accelerator import ComputeRates
 from probe.machine.ranges import Range
 
 
+class Shifts(msgspec.Struct, frozen=True, kw_only=True):
+    """How this device differs from its class, in logarithms; zeros when nothing was measured on it."""
+
+    efficiency: float = 0.0
+    kernel: float = 0.0
+    layer: float = 0.0
+
+
 class SpeedDevice(msgspec.Struct, frozen=True, kw_only=True):
     """One device that computes a part of the model, or memory that a device reads over a link.
 
@@ -23,6 +31,9 @@ class SpeedDevice(msgspec.Struct, frozen=True, kw_only=True):
     compute: ComputeRates | None = None
     usable_cores: int | None = None  # cpu only: logical cores that may be used
     physical_cores: int | None = None  # cpu only: two threads of one core do not decode faster than one
+    logical_cores: int | None = (
+        None  # cpu only: tells performance from efficiency cores where only some have two threads
+    )
     isa: tuple[str, ...] = ()  # cpu only
     unified: bool = False
     laptop: bool | None = None
@@ -30,6 +41,7 @@ class SpeedDevice(msgspec.Struct, frozen=True, kw_only=True):
     kv_bytes: int = 0
     layers: int = 0
     link_bytes_per_s: float | None = None  # to the previous device of the chain, one way
-    decode_factor: float = 1.0  # measured / estimated decode speed on this very device
-    prompt_factor: float = 1.0
-    measured: bool = False  # the factors come from `probe bench` on this machine
+    shifts: Shifts = Shifts()
+    prompt_factor: float = 1.0  # measured / estimated prompt speed on this very device
+    measured: bool = False  # the shifts come from `probe bench` on this machine
+    prompt_measured: bool = False

@@ -3,7 +3,8 @@
     t = tokens x (2 x active parameters + attention) / (arithmetic rate x share)
       + batches x weight bytes / (bandwidth x efficiency)
 
-Attention of token n is 4 x layers x heads x head size x n operations. The share and the
+Attention of token n is 4 x layers x heads x head size x n operations, n at most the window
+in layers that have one. The share and the
 weight of attention are fitted per class. A batch of 512 tokens reads nearly all experts of
 a mixture, which is why these are slow on prompts.
 
@@ -15,7 +16,16 @@ from typing import Final, NamedTuple
 
 from probe.catalog.speed_constants import DecodeConstants, SpeedConstants
 from probe.estimate.roofline import reading_rate
-from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, kernel_keys, term
+from probe.estimate.speed_class import (
+    CPU,
+    TYPICAL_CORES,
+    arithmetic_per_s,
+    class_keys,
+    cores,
+    kernel_keys,
+    term,
+    wideness,
+)
 from probe.estimate.speed_device import SpeedDevice
 
 BATCH: Final = 512  # tokens computed at once: n_ubatch of llama.cpp, common/common.h at b11434
@@ -25,8 +35,16 @@ class PromptShape(NamedTuple):
     """What a model costs per prompt token."""
 
     operations: float  # 2 x parameters read for one token
-    attention_width: float  # sum over attention layers of heads x head size
+    attention_width: float  # sum over full-attention layers of heads x head size
+    sliding_width: float  # the same of layers with a window
+    window: int
     experts: bool
+
+    def attention(self, tokens: float, depth: float) -> float:
+        """Operations of attention per token, on average over a prompt that begins behind `depth` tokens."""
+        reach = depth + tokens / 2
+        near = min(reach, self.window) if self.window else reach
+        return 4 * (self.attention_width * reach + self.sliding_width * near)
 
 
 def matrix_ratio(device: SpeedDevice) -> float:
@@ -34,8 +52,13 @@ def matrix_ratio(device: SpeedDevice) -> float:
     rates = device.compute
     if rates is None or device.backend == CPU or not rates.fp32_tflops:
         return 1.0
-    matrix = rates.bf16_tflops or rates.fp16_tflops or 0.0
+    matrix = max(rates.fp16_tflops or 0.0, rates.bf16_tflops or 0.0)
     return max(1.0, matrix / rates.fp32_tflops)
+
+
+def many_cores(device: SpeedDevice) -> float:
+    """Logarithm of a CPU's cores: many cores wait for each other and clock lower."""
+    return math.log(max(1.0, cores(device) or TYPICAL_CORES)) if device.backend == CPU else 0.0
 
 
 def prompt_rate(
@@ -50,18 +73,21 @@ def prompt_rate(
     if old_build:
         both = (*both, *(f"{key}@2024" for key in keys))
     share = term(c.rate, both) + c.rate.get("matrix", 0.0) * math.log(matrix_ratio(device))
+    if device.backend == CPU:
+        share += c.rate.get("cores", 0.0) * many_cores(device)
     return arithmetic_per_s(device, constants.flops_per_byte, c.core_rate) * math.exp(share)
 
 
 def reading_seconds(
-    device: SpeedDevice, decode: DecodeConstants, *, tokens: int, weight_bytes: float
+    device: SpeedDevice, decode: DecodeConstants, *, tokens: int, weight_bytes: float, batch: int = BATCH
 ) -> float:
     """Time to read the weights once for every batch of a prompt."""
     rate = reading_rate(device)
     if not rate:
         return 0.0
-    efficiency = math.exp(term(decode.efficiency, class_keys(device)))
-    return math.ceil(tokens / BATCH) * weight_bytes / (rate * efficiency)
+    wide = decode.efficiency.get("cpu|wide", 0.0) * wideness(device)
+    efficiency = math.exp(term(decode.efficiency, class_keys(device)) + wide)
+    return math.ceil(tokens / batch) * weight_bytes / (rate * efficiency)
 
 
 def prompt_seconds(
@@ -72,6 +98,8 @@ def prompt_seconds(
     tokens: int,
     kernel: str,
     weight_bytes: float,
+    batch: int = BATCH,
+    depth: float = 0.0,
     share_of_model: float = 1.0,
     without_flash_attention: bool = False,
     old_build: bool = False,
@@ -80,6 +108,8 @@ def prompt_seconds(
 
     Args:
         weight_bytes: weights on this device that one batch reads.
+        batch: tokens computed at once (ubatch).
+        depth: tokens in the cache before the prompt.
 
     Returns None where the device's arithmetic rate is not known.
     """
@@ -89,6 +119,8 @@ def prompt_seconds(
     weight = term(constants.prompt.attention, class_keys(device))
     if without_flash_attention:
         weight += constants.prompt.attention.get("noflash", 0.0)
-    attention = 4 * shape.attention_width * (tokens / 2) * math.exp(weight)
+    attention = shape.attention(tokens, depth) * math.exp(weight)
     compute = tokens * (shape.operations + attention) * share_of_model / rate
-    return compute + reading_seconds(device, constants.decode, tokens=tokens, weight_bytes=weight_bytes)
+    return compute + reading_seconds(
+        device, constants.decode, tokens=tokens, weight_bytes=weight_bytes, batch=batch
+    )
