@@ -33,10 +33,10 @@ def doctor(
     document = build_doctor(found, lang=session.lang)
 
     def page() -> object:
+        from probe.machine.redact import redact
         from probe.render.findings import doctor_page
-        from probe.render.hardware import machine_name
 
-        return doctor_page(document.findings, machine_name(found, session.lang), session.lang)
+        return doctor_page(document.findings, redact(found, show_host_name=False), session.lang)
 
     print_answer(Answer(document=document, page=page, csv=None, name=found.host.name), wanted, session)
     return EXIT_DONE

@@ -9,6 +9,7 @@ import msgspec
 from probe.collectors.answers import Failure
 from probe.collectors.facts import Facts, Found, ask, int_or_none
 from probe.collectors.host import Host
+from probe.collectors.state_codes import STATES
 from probe.machine.accelerator import Accelerator, AcceleratorKind, AcceleratorState
 from probe.machine.attempt import Attempt, AttemptResult
 from probe.machine.ranges import exact
@@ -204,7 +205,9 @@ def _display(card: Mapping[str, Any], index: int) -> Accelerator | None:
         kind=AcceleratorKind.INTEGRATED if inside else AcceleratorKind.DISCRETE,
         vendor=vendor,
         name=name,
-        state=AcceleratorState.USABLE,
+        # Builds of llama.cpp and Ollama for Intel Macs compute on the processor only.
+        state=AcceleratorState.USABLE if inside else STATES["intel_mac_gpu"],
+        state_reason=None if inside else "intel_mac_gpu",
         pci_id=f"{vendor_id}:{ids[1].lower()}" if ids and vendor_id else None,
         memory_shared=inside,
         memory_total_bytes=None if inside else _size(card.get("spdisplays_vram")),

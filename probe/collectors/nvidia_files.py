@@ -8,6 +8,7 @@ from probe.collectors.facts import Facts, Found, NvidiaFiles, VisibleDevices
 from probe.collectors.host import Host
 from probe.collectors.pci import normal_address
 from probe.machine.attempt import Attempt, AttemptResult
+from probe.machine.description import OperatingSystem
 
 _VERSION: Final = "/proc/driver/nvidia/version"
 _CARDS: Final = "/proc/driver/nvidia/gpus"
@@ -21,6 +22,7 @@ _FOLDERS: Final = (
     "/usr/lib/wsl/lib",
     "/usr/local/nvidia/lib64",
 )
+_SECURE_BOOT: Final = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _NODES: Final = ("nvidiactl", "nvidia0", "nvidia-uvm", "dxg", "nvhost-gpu", "nvgpu")
 
 
@@ -47,6 +49,10 @@ def collect(host: Host) -> Facts:
         library_version=_library_version(host),
         device_nodes=tuple(name for name in _NODES if host.exists(f"/dev/{name}")),
     )
+    if module is None and files.library_version is not None:
+        secure = host.read_bytes(_SECURE_BOOT, 64)
+        if not isinstance(secure, Failure):
+            yield Found(OperatingSystem(secure_boot=parse_secure_boot(secure)), "EFI")
     tegra = host.read_text("/proc/device-tree/compatible")
     is_tegra = not isinstance(tegra, Failure) and "nvidia,tegra" in tegra
     board = host.read_text("/proc/device-tree/model") if is_tegra else None
@@ -73,6 +79,11 @@ def parse_module_version(text: str) -> str | None:
     """`580.95.05` of /proc/driver/nvidia/version, for the proprietary and the open module."""
     found = re.search(r"Kernel Module(?:\s+for\s+\S+)?\s+(\d+\.\d+(?:\.\d+)?)", text)
     return found[1] if found else None
+
+
+def parse_secure_boot(raw: bytes) -> bool | None:
+    """Whether an EFI machine refuses unsigned modules: one byte behind four of attributes."""
+    return raw[4] == 1 if len(raw) == 5 else None
 
 
 def parse_card_information(text: str) -> str | None:

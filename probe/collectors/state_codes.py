@@ -25,6 +25,7 @@ STATES: Final[dict[str, AcceleratorState]] = {
     "driver_mismatch": AcceleratorState.UNUSABLE,
     "no_render_access": AcceleratorState.BLOCKED,
     "device_node_missing": AcceleratorState.BLOCKED,
+    "intel_mac_gpu": AcceleratorState.BLOCKED,
     "old_kernel_driver": AcceleratorState.NO_DRIVER,
     "device_disabled": AcceleratorState.BLOCKED,
     "device_stopped": AcceleratorState.UNUSABLE,

@@ -40,6 +40,7 @@ class OperatingSystem(msgspec.Struct, frozen=True, kw_only=True):
     container: str | None = None  # docker, podman, lxc, kubernetes ...
     glibc: str | None = None
     desktop: bool | None = None
+    secure_boot: bool | None = None  # asked only where a driver's module is missing
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):

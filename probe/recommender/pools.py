@@ -129,6 +129,8 @@ def machine_pools(machine: Machine, keep_bytes: int = 0) -> Pools:
     total = memory.total_bytes
     if total is not None and memory.limit_bytes is not None:
         total = min(total, memory.limit_bytes)
+    if total is not None and memory.hugepages_bytes:
+        total = max(0, total - memory.hugepages_bytes)  # set aside: no other program can allocate them
     reserve = 0 if total is None else rules.memory_reserve.reserve_bytes(machine.host.os, total)
     keep_ram = keep_bytes if not devices else 0
     cpu = Pool(

@@ -110,6 +110,18 @@ class RecommendationDocument(EstimateDocument, frozen=True, kw_only=True):
     why_codes: tuple[Reason, ...] = ()
 
 
+class EffectDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What a finding's fix would change, estimated; null = no change, or not known."""
+
+    model: str | None = None
+    quantization: str | None = None
+    before_tokens_per_s: float | None = None
+    after_tokens_per_s: float | None = None
+    verdict: str | None = None
+    largest_before: str | None = None
+    largest_after: str | None = None
+
+
 class FindingDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Something broken or wasted. severity: critical, warning, notice, info."""
 
@@ -120,6 +132,8 @@ class FindingDocument(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     fix: str
     values: dict[str, str | int | float | bool | None] = {}
+    effect: str | None = None  # what the fix would change, in words
+    effect_values: EffectDocument | None = None
 
 
 class EngineDocument(msgspec.Struct, frozen=True, kw_only=True):

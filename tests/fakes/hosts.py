@@ -1,12 +1,13 @@
 """Hosts for tests: this interpreter over a tree of files written on the spot."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from probe.collectors.answers import MemoryFigures, PlatformFacts
+from probe.collectors.answers import Failure, MemoryFigures, PlatformFacts
 from probe.collectors.local_host import LocalHost
+from probe.machine.attempt import AttemptResult
 
 LINUX = PlatformFacts(
     system="linux",
@@ -60,6 +61,16 @@ class TreeHost(LocalHost):
 
     def affinity(self) -> int:
         return 8
+
+    def find_program(self, name: str) -> str | None:
+        """None: what this computer has installed is no part of a test."""
+        return None
+
+    def packages(self, names: Sequence[str]) -> Mapping[str, str]:
+        return {}
+
+    def loopback(self, port: int, path: str, *, timeout_s: float = 0.5) -> bytes | Failure:
+        return Failure(AttemptResult.ABSENT, "nothing listens there")
 
     def machine_id(self) -> str | None:
         return "0123456789abcdef"

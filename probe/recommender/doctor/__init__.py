@@ -1,0 +1,1 @@
+"""What is broken or wasted on a machine, by theme, and what each fix would change."""
