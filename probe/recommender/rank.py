@@ -12,7 +12,7 @@ from probe.catalog.model_spec import ModelSpec
 from probe.catalog.ranking import ranking_weights
 from probe.machine.ranges import Range
 from probe.recommender.answer import Estimate, Reason
-from probe.recommender.merit import Filters, Merit, candidates, left_bytes, thinks
+from probe.recommender.merit import Filters, Merit, candidates, left_bytes, merit, thinks, uses_gpu
 from probe.recommender.options import PURPOSES
 from probe.recommender.rank_reasons import why
 from probe.recommender.survey import Surveyed
@@ -87,8 +87,12 @@ def _by_role(lines: tuple[Surveyed, ...], keep: Filters | None) -> tuple[Recomme
         if pick is None or roles_of[pick.line.spec.id][0] != role:
             continue
         also = tuple(roles_of[pick.line.spec.id][1:])
+        # Trades are told in the purpose's own points and waits.
+        first = best if pick is best else merit(best.line, ROLES[role], has_gpu=uses_gpu(lines))
         found.append(
-            _recommendation(pick, place=len(found) + 1, purpose=ROLES[role], role=role, first=best, also=also)
+            _recommendation(
+                pick, place=len(found) + 1, purpose=ROLES[role], role=role, first=first, also=also
+            )
         )
     return tuple(found)
 

@@ -191,6 +191,18 @@ def test_later_picks_say_what_they_trade() -> None:
     assert trade.values["times"] >= 1.4
 
 
+def test_trades_compare_like_with_like() -> None:
+    """A long document takes longer to read than a question: both picks are asked about the document."""
+    picks = rank(lines_of(OFFICE), ())
+    reader = next(pick for pick in picks if pick.purpose == "documents")
+    (trade,) = [reason for reason in reader.why if reason.code.startswith("answer.trade.")]
+    lines = {line.spec.id: line for line in lines_of(OFFICE)}
+    own, first = (
+        merit(lines[pick.spec.id], "documents", has_gpu=False).wait_s or 0.0 for pick in (reader, picks[0])
+    )
+    assert trade.values["times"] == pytest.approx(max(own / first, first / own))
+
+
 # -- quantizations ----------------------------------------------------------------
 
 
@@ -381,7 +393,7 @@ def test_report_carries_roles_commands_and_the_next_step(lang: str) -> None:
     assert first.role == "best"
     assert set(first.commands) == {"llama.cpp", "ollama", "lmstudio"}
     assert first.commands["llama.cpp"] == first.command
-    assert first.model.commercial_use is True
+    assert first.model.commercial_use == find_model(first.model.id).commercial_use
     assert len(report.summary.next_step) == len(report.summary.next_step_codes) > 0
     own = next(route for route in report.summary.routes if route.route == "own_pc")
     assert own.example == first.model.id
