@@ -46,18 +46,19 @@ _PACKAGES: Final = {
 }
 _SCRIPTS: Final = ("vllm", "sglang", "mlx_lm.server", "trtllm-serve", "furiosa-llm", "transformers")
 _HUB_ENGINES: Final = ("vllm", "sglang", "mlx-lm", "transformers")
-_BACKEND_LIBRARY: Final = re.compile(r"(?:lib)?ggml-([a-z]+)(?:-[\w.-]*)?\.(?:so|dll|dylib)(?:\.[\d.]+)?")
+# Patterns are compiled when first used: most machines have no engine.
+_BACKEND_LIBRARY: Final = r"(?:lib)?ggml-([a-z]+)(?:-[\w.-]*)?\.(?:so|dll|dylib)(?:\.[\d.]+)?"
 _NO_BACKENDS: Final = frozenset({"base"})
 
 
 def collectors() -> tuple[tuple[str, Collector], ...]:
-    """One collector for each engine or port, with its name: none waits for another."""
+    """One collector for each engine, with its name: none waits for another."""
     return (
         ("llama.cpp", _collect_llama_cpp),
         ("Ollama", _collect_ollama),
         ("LM Studio", _collect_lm_studio),
         ("Python engines", _collect_python),
-        *((f"server on port {port}", _server_collector(port)) for port in _PORTS),
+        ("servers", _collect_servers),
     )
 
 
@@ -159,11 +160,10 @@ def _collect_python(host: Host) -> Facts:
         yield Found(Software(engines=tuple(found.values()), runtimes=tuple(runtimes)), "packages")
 
 
-def _server_collector(port: int) -> Collector:
-    def collect(host: Host) -> Facts:
+def _collect_servers(host: Host) -> Facts:
+    """Whatever serves on the usual ports; each is given half a second at most."""
+    for port in _PORTS:
         yield from _ask_server(host, port)
-
-    return collect
 
 
 def _ask_server(host: Host, port: int) -> Facts:
@@ -242,7 +242,7 @@ def interpreter_of(first_line: str) -> str | None:
 
 def backend_names(entries: Iterable[str]) -> tuple[str, ...] | None:
     """Backends of a llama.cpp by the libraries beside it; None where it has none beside it."""
-    found = {match[1] for entry in entries if (match := _BACKEND_LIBRARY.fullmatch(entry))}
+    found = {match[1] for entry in entries if (match := re.fullmatch(_BACKEND_LIBRARY, entry))}
     return tuple(sorted(found - _NO_BACKENDS)) if found else None
 
 

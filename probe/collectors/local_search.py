@@ -1,13 +1,11 @@
 """Finding programs and Python packages on this machine by looking at folders, without starting anything."""
 
 import os
-import re
 import sys
 from collections.abc import Iterable
 from typing import Final
 
 _MOST_FOLDERS: Final = 100  # a PATH that is longer is broken
-_RECORD: Final = re.compile(r"(.+?)-([^-]+)(?:-py[\d.]+)?\.(?:dist-info|egg-info)")
 
 
 def find_program(name: str) -> str | None:
@@ -46,12 +44,16 @@ def package_versions(entries: Iterable[str], names: Iterable[str]) -> dict[str, 
     wanted = {_plain(name): name for name in names}
     found: dict[str, str] = {}
     for entry in entries:
-        record = _RECORD.fullmatch(entry) if entry.endswith("-info") else None
-        if record and _plain(record[1]) in wanted:
-            found[wanted[_plain(record[1])]] = record[2]
+        if not entry.endswith((".dist-info", ".egg-info")):
+            continue
+        # name-version.dist-info; eggs add -py3.12; neither name nor version holds a hyphen there
+        parts = entry[: -len(".dist-info")].split("-")
+        name = wanted.get(_plain(parts[0])) if len(parts) > 1 else None
+        if name is not None:
+            found[name] = parts[1]
     return found
 
 
 def _plain(name: str) -> str:
     """One spelling for `mlx-lm`, `mlx_lm` and `MLX.lm` (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return name.replace("_", "-").replace(".", "-").lower()

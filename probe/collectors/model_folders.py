@@ -8,7 +8,7 @@ from probe.collectors.host import Host
 
 _MOST_MODELS: Final = 200
 _MOST_FOLDERS: Final = 200
-_SPLIT: Final = re.compile(r"-0*(\d+)-of-\d+\.gguf$")
+_SPLIT: Final = r"-0*(\d+)-of-\d+\.gguf$"
 
 
 def gguf_files(host: Host, folder: str | None) -> tuple[str, ...]:
@@ -16,7 +16,7 @@ def gguf_files(host: Host, folder: str | None) -> tuple[str, ...]:
     names = host.list_directory(folder) if folder else ()
     found = []
     for name in () if isinstance(names, Failure) else names:
-        part = _SPLIT.search(name)
+        part = re.search(_SPLIT, name)
         if name.endswith(".gguf") and (part is None or part[1] == "1"):
             found.append(name)
     return tuple(found[:_MOST_MODELS])

@@ -10,17 +10,12 @@ from probe.collectors.answers import Failure
 from probe.collectors.facts import Facts, Found, ask, text_or_none
 from probe.collectors.host import Host
 from probe.collectors.pci import normal_address
+from probe.collectors.vendor_collectors import ASCEND, FASTRPC, RKNPU, TENSTORRENT
 from probe.machine.accelerator import Accelerator, AcceleratorKind, AcceleratorState
 from probe.machine.attempt import AttemptResult
 
-_TENSTORRENT: Final = "/sys/class/tenstorrent"
-_RKNPU: Final = "/sys/bus/platform/drivers/RKNPU"
-_FASTRPC: Final = "/dev/fastrpc-cdsp"
-_ASCEND: Final = "/dev/davinci_manager"
 _LIMIT_S: Final = 4.0
-_NPU_SMI_ADDRESS: Final = re.compile(
-    r"\|\s*\d+(?:\s+\d+)?\s*\|\s*([0-9A-Fa-f]{4}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d)"
-)
+_NPU_SMI_ADDRESS: Final = r"\|\s*\d+(?:\s+\d+)?\s*\|\s*([0-9A-Fa-f]{4}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d)"
 _PLATFORM_ADDRESS: Final = re.compile(r"[0-9a-f]+\.\w+")
 
 
@@ -31,34 +26,26 @@ class NpuRow(msgspec.Struct, frozen=True, kw_only=True):
     pci_address: str | None = None
 
 
-def collect(host: Host) -> Facts:
-    """Cards whose driver names them, processors' own NPUs that are on no bus, and Ascend by its tool."""
-    readers: tuple[tuple[str, Callable[[Host], Facts]], ...] = (
-        (_TENSTORRENT, _collect_tenstorrent),
-        (_RKNPU, _collect_rockchip),
-        (_FASTRPC, _collect_qualcomm),
-        (_ASCEND, _collect_ascend),
-    )
-    for path, read in readers:
-        if host.exists(path):
-            yield from read(host)
+def collect(host: Host, path: str) -> Facts:
+    """What stands behind one of the nodes that `vendor_collectors` found."""
+    yield from _READERS[path](host)
 
 
 def _collect_tenstorrent(host: Host) -> Facts:
     """n150 and n300 share a PCI id; the driver tells them apart."""
-    names, attempt = ask(host, _TENSTORRENT, lambda: host.list_directory(_TENSTORRENT))
+    names, attempt = ask(host, TENSTORRENT, lambda: host.list_directory(TENSTORRENT))
     yield attempt
     for index, name in enumerate(() if isinstance(names, Failure) else names):
-        board = text_or_none(host.read_text(f"{_TENSTORRENT}/{name}/tt_card_type"))
+        board = text_or_none(host.read_text(f"{TENSTORRENT}/{name}/tt_card_type"))
         if board:
             # n300s is the n300 with passive cooling, n150d the one for workstations.
             model = re.sub(r"(?<=\d)[a-z]$", "", board)
-            address = _address(host, f"{_TENSTORRENT}/{name}/device")
+            address = _address(host, f"{TENSTORRENT}/{name}/device")
             yield Found(_card(index, "tenstorrent", model, address), "tenstorrent driver")
 
 
 def _collect_rockchip(host: Host) -> Facts:
-    names, attempt = ask(host, _RKNPU, lambda: host.list_directory(_RKNPU))
+    names, attempt = ask(host, RKNPU, lambda: host.list_directory(RKNPU))
     yield attempt
     if any(_PLATFORM_ADDRESS.fullmatch(name) for name in (() if isinstance(names, Failure) else names)):
         yield Found(_npu("rockchip", "rknpu"), "RKNPU driver")
@@ -91,7 +78,7 @@ def parse_npu_smi(text: str) -> tuple[NpuRow, ...]:
     name: str | None = None
     for line in text.splitlines():
         first = re.match(r"\|\s*\d+\s+(9\d\d\w*|310\w*|Ascend\w+)\s*\|", line)
-        second = _NPU_SMI_ADDRESS.match(line)
+        second = re.match(_NPU_SMI_ADDRESS, line)
         if first:
             name = first[1] if first[1].startswith("Ascend") else f"Ascend{first[1]}"
         elif second and name:
@@ -125,3 +112,11 @@ def _npu(vendor: str, name: str) -> Accelerator:
         state=AcceleratorState.USABLE,
         memory_shared=True,
     )
+
+
+_READERS: Final[dict[str, Callable[[Host], Facts]]] = {
+    TENSTORRENT: _collect_tenstorrent,
+    RKNPU: _collect_rockchip,
+    FASTRPC: _collect_qualcomm,
+    ASCEND: _collect_ascend,
+}

@@ -7,6 +7,11 @@ from probe.collectors.host import Host
 
 _DRIVERS: Final = "/sys/bus/pci/drivers"
 _WSL_GPU: Final = "/dev/dxg"
+# What drivers of NPUs and cards make, where the PCI bus has no name for the device.
+TENSTORRENT: Final = "/sys/class/tenstorrent"
+RKNPU: Final = "/sys/bus/platform/drivers/RKNPU"
+FASTRPC: Final = "/dev/fastrpc-cdsp"
+ASCEND: Final = "/dev/davinci_manager"
 
 
 def collect_amd(host: Host) -> Facts:
@@ -42,7 +47,10 @@ def collect_apple(host: Host) -> Facts:
 
 def collect_npu(host: Host) -> Facts:
     """NPUs and accelerator cards that Linux names."""
-    if host.platform().system == "linux":
-        from probe.collectors.npu import collect
+    if host.platform().system != "linux":
+        return
+    for path in (TENSTORRENT, RKNPU, FASTRPC, ASCEND):
+        if host.exists(path):
+            from probe.collectors.npu import collect
 
-        yield from collect(host)
+            yield from collect(host, path)
