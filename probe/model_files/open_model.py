@@ -67,7 +67,7 @@ def open_model(text: str, *, online: bool = False) -> ModelSpec:
     except (OSError, ValueError) as error:
         raise InputError("model_files.not_found", path=ascii(text[:200])) from error
     if not is_there:
-        raise InputError("model_files.not_found", path=text)
+        raise InputError("model_files.not_found", path=text[:400])
     return msgspec.structs.replace(_open_folder(path) if is_folder else _open_file(path), path=text)
 
 
