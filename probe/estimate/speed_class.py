@@ -51,7 +51,13 @@ def kernel_class(quantization: str) -> str:
 
 
 def isa_class(isa: tuple[str, ...]) -> str:
-    """The best instruction set with kernels: amx avx512 avxvnni avx2 avx i8mm dotprod neon base."""
+    """The best instruction set with kernels: amx avx512 avxvnni avx2 avx i8mm dotprod neon base.
+
+    Nothing listed means that nobody said, not that there is nothing: then AVX2, which
+    every PC processor of the last ten years has.
+    """
+    if not isa:
+        return TYPICAL_ISA
     found = {word.lower().replace("-", "_") for word in isa}
     for label, words in _ISA:
         if any(word.replace("-", "_") in found for word in words):
@@ -162,6 +168,7 @@ def wideness(device: SpeedDevice) -> float:
     return max(0.0, math.log(device.bandwidth.value / (ports * PORT_BYTES_PER_S)))
 
 
+TYPICAL_ISA: Final = "avx2"  # where a processor's instruction sets are not known
 TYPICAL_CORES: Final = 6  # where a processor's cores are not known
 _PORT_CORES: Final = {"apple": 4, "intel": 24}
 # Reading on one Zen 4 chiplet stops at about 60 GB/s (speed.csv: Ryzen 9 7950X, BF16 at 2 threads),

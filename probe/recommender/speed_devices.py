@@ -30,6 +30,8 @@ def _speed_device(
             architecture=cpu.generation,
             bandwidth=machine.memory.bandwidth_bytes_per_s,
             usable_cores=cpu.usable_cores,
+            physical_cores=cpu.physical_cores,
+            logical_cores=cpu.logical_cores,
             isa=cpu.isa,
             laptop=cpu.laptop,
             active_weight_bytes=active,
