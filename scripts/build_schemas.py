@@ -19,6 +19,7 @@ from probe.report.documents import CheckDocument, DoctorDocument, ReportDocument
 from probe.report.documents_preflight import MatrixDocument, PreflightDocument, PreflightSetDocument
 from probe.report.fleet_documents import FleetDocument
 from probe.report.plan_documents import PlanDocument, UpgradeDocument
+from probe.report.train_documents import TrainDocument
 
 FOLDER = ROOT / "reports" / "schema"
 DOCUMENTS = {
@@ -28,6 +29,7 @@ DOCUMENTS = {
     "doctor": DoctorDocument,
     "plan": PlanDocument,
     "upgrade": UpgradeDocument,
+    "train": TrainDocument,
     "fleet": FleetDocument,
     "diff": DiffDocument,
     "preflight": PreflightDocument,

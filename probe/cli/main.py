@@ -17,6 +17,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "scan": "probe.cli.scan",
     "check": "probe.cli.check",
     "plan": "probe.cli.plan",
+    "train": "probe.cli.train",
     "preflight": "probe.cli.preflight",
     "doctor": "probe.cli.doctor",
     "fleet": "probe.cli.fleet",

@@ -326,11 +326,13 @@ def _working_copies(
         return value, max(value, 2 * min(total, rules.zero.live_elements) + 2 * bucket)
     if setup.zero or setup.offload:
         return bucket, 2 * bucket
+    # Adapters are cast to 16 bits by autocast, which keeps the copies.
+    adapters = 0 if setup.method is Method.FULL else 2 * trainable
     if setup.method is Method.QLORA:
         # One matrix at a time is turned back to 16 bits.
         matrix = max(part.elements for parts in layout.templates for part in parts)
-        return 2 * matrix, 4 * matrix
-    return 0, 0
+        return adapters + 2 * matrix, adapters + 4 * matrix
+    return adapters, adapters
 
 
 def _runtime(
