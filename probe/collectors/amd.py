@@ -15,7 +15,7 @@ from probe.collectors.drm import (
     pcie_link,
     power_limits,
 )
-from probe.collectors.facts import Facts, Found, ask, int_or_none, text_or_none
+from probe.collectors.facts import Facts, Found, ask, size_or_none, text_or_none
 from probe.collectors.host import Host
 from probe.collectors.kfd import KfdNode, kfd_nodes, parse_ip_discovery
 from probe.collectors.pci import BUS, in_processor
@@ -139,7 +139,7 @@ def with_memory(card: Accelerator, memory: AmdMemory) -> Accelerator:
 
 def _read_memory(host: Host, address: str) -> AmdMemory:
     def figure(name: str) -> int | None:
-        return int_or_none(host.read_text(f"{BUS}/{address}/mem_info_{name}"))
+        return size_or_none(host.read_text(f"{BUS}/{address}/mem_info_{name}"))
 
     return AmdMemory(
         vram_bytes=figure("vram_total"),

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from probe.collectors.answers import Failure
-from probe.collectors.facts import ask
+from probe.collectors.facts import ask, size_or_none
 from probe.collectors.host import Host
 from probe.collectors.pci import normal_address
 from probe.machine.attempt import Attempt, AttemptResult
@@ -16,6 +16,8 @@ from probe.machine.attempt import Attempt, AttemptResult
 _LIMIT_S: Final = 4.0
 _MIB: Final = 1024**2
 _UNITS: Final = {"B": 1, "KB": 1024, "MB": _MIB, "GB": 1024**3, "KIB": 1024, "MIB": _MIB, "GIB": 1024**3}
+_ABSURD: Final = 1e18
+_MOST_DIGITS: Final = 19
 _NOTHING: Final = frozenset({"", "n/a", "none", "unknown"})
 
 
@@ -129,7 +131,7 @@ def parse_rocminfo(text: str) -> tuple[AmdTold, ...]:
                 pci_id=f"1002:{int(chip[1], 16):04x}" if chip else None,
                 name=name[1] if name else None,
                 gfx_target=target[1] if target else None,
-                vram_bytes=int(pool[1]) * 1024 if pool else None,
+                vram_bytes=_sized({"value": pool[1], "unit": "KiB"}) if pool else None,
             )
         )
     return tuple(found)
@@ -159,9 +161,9 @@ def _number(value: object) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return int(value)
+        return size_or_none(int(value)) if abs(value) < _ABSURD else None
     digits = _text(value)
-    return int(digits) if digits and digits.isdigit() else None
+    return size_or_none(digits) if digits and digits.isdigit() and len(digits) < _MOST_DIGITS else None
 
 
 def _hex(value: object) -> str | None:
@@ -178,4 +180,4 @@ def _sized(value: object) -> int | None:
         words = (_text(value) or "").split()
         number, unit = (_number(words[0]), words[1]) if len(words) == 2 else (None, None)
     factor = _UNITS.get(str(unit).upper())
-    return None if number is None or factor is None else number * factor
+    return None if number is None or factor is None else size_or_none(number * factor)

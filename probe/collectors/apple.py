@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from probe.collectors.answers import Failure
-from probe.collectors.facts import Facts, Found, ask, int_or_none
+from probe.collectors.facts import Facts, Found, ask, size_or_none
 from probe.collectors.host import Host
 from probe.collectors.state_codes import STATES
 from probe.machine.accelerator import Accelerator, AcceleratorKind, AcceleratorState
@@ -128,7 +128,7 @@ def parse_registry(text: str) -> AppleTold:
     """`"model" = "Apple M4 Max"` and `"gpu-core-count" = 40` of the IO registry's accelerator."""
     chip = re.search(r'"model" = "(Apple [^"]+)"', text)
     cores = re.search(r'"gpu-core-count" = (\d+)', text)
-    return AppleTold(chip=chip[1] if chip else None, gpu_cores=int(cores[1]) if cores else None)
+    return AppleTold(chip=chip[1] if chip else None, gpu_cores=_cores(cores[1]) if cores else None)
 
 
 def parse_profiler(text: str) -> AppleTold:
@@ -144,7 +144,7 @@ def parse_profiler(text: str) -> AppleTold:
     chip = hardware.get("chip_type")
     return AppleTold(
         chip=chip if isinstance(chip, str) else None,
-        gpu_cores=int(cores) if isinstance(cores, str) and cores.isdigit() else None,
+        gpu_cores=_cores(cores),
         memory_bytes=_size(hardware.get("physical_memory")),
         displays=tuple(
             row for index, card in enumerate(displays) if card is not own and (row := _display(card, index))
@@ -214,6 +214,10 @@ def _display(card: Mapping[str, Any], index: int) -> Accelerator | None:
     )
 
 
+def _cores(value: object) -> int | None:
+    return int(value) if isinstance(value, str) and value.isdigit() and len(value) < 5 else None
+
+
 def _rows(document: object, name: str) -> list[Mapping[str, Any]]:
     rows = document.get(name) if isinstance(document, Mapping) else None
     return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
@@ -221,6 +225,6 @@ def _rows(document: object, name: str) -> list[Mapping[str, Any]]:
 
 def _size(value: object) -> int | None:
     words = value.split() if isinstance(value, str) else []
-    number = int_or_none(words[0]) if len(words) == 2 else None
+    number = size_or_none(words[0]) if len(words) == 2 else None
     factor = _UNITS.get(words[1]) if len(words) == 2 else None
-    return None if number is None or factor is None else number * factor
+    return None if number is None or factor is None else size_or_none(number * factor)

@@ -5,7 +5,7 @@ that being abandoned at the deadline costs only what comes after.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from probe.machine.software import Software
 from probe.machine.system import Cpu, Disk, Memory, Power
 
 _T = TypeVar("_T")
+_ABSURD_BYTES: Final = 1 << 50  # a thousand times the memory of the largest servers
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +144,12 @@ def ask(host: Host, source: str, question: Callable[[], _T | Failure]) -> tuple[
 def text_or_none(answer: str | Failure) -> str | None:
     """A short file's text without the line end; None for a failure or an empty file."""
     return None if isinstance(answer, Failure) else answer.strip() or None
+
+
+def size_or_none(answer: int | str | Failure | None) -> int | None:
+    """A size in bytes that a machine can have; None for negative, absurd or unreadable ones."""
+    number = answer if isinstance(answer, int) else int_or_none(answer)
+    return number if number is not None and 0 <= number < _ABSURD_BYTES else None
 
 
 def int_or_none(answer: str | Failure | None, base: int = 10) -> int | None:

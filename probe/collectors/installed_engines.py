@@ -22,6 +22,8 @@ _VERSION_LIMIT_S: Final = 2.5
 _LOOPBACK: Final = "127.0.0.1"
 _OLLAMA_PORT: Final = 11434
 _LM_STUDIO_PORT: Final = 1234
+_MOST_MODELS: Final = 200
+_LONGEST_NAME: Final = 200
 _PORTS: Final = (8000, 8080, 30000)  # vLLM, llama.cpp and MLX, SGLang
 # `owned_by` of the OpenAI interface's model list.
 _OWNERS: Final = {
@@ -201,15 +203,20 @@ def parse_openai_models(raw: bytes) -> tuple[str | None, tuple[str, ...]]:
     rows = _mapping(raw).get("data")
     models = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
     owners = [row["owned_by"] for row in models if isinstance(row.get("owned_by"), str)]
-    names = tuple(row["id"] for row in models if isinstance(row.get("id"), str))
-    return (owners[0] if owners else None), names
+    return (owners[0] if owners else None), _names(models, "id")
 
 
 def parse_ollama_tags(raw: bytes) -> tuple[str, ...]:
     """Names of `GET /api/tags`."""
     rows = _mapping(raw).get("models")
     models = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
-    return tuple(row["name"] for row in models if isinstance(row.get("name"), str))
+    return _names(models, "name")
+
+
+def _names(rows: list[Mapping[str, Any]], field: str) -> tuple[str, ...]:
+    """The first few hundred names, each cut where no name is longer."""
+    named = [row[field][:_LONGEST_NAME] for row in rows if isinstance(row.get(field), str)]
+    return tuple(named[:_MOST_MODELS])
 
 
 def ollama_port(address: str | None) -> int | None:

@@ -15,7 +15,7 @@ from probe.collectors.drm import (
     pcie_link,
     power_limits,
 )
-from probe.collectors.facts import Facts, Found, ask, int_or_none
+from probe.collectors.facts import Facts, Found, ask, size_or_none
 from probe.collectors.host import Host
 from probe.collectors.pci import BUS, in_processor
 from probe.collectors.state_codes import STATES
@@ -68,12 +68,12 @@ def _read_card(host: Host, index: int, address: str, nodes: DrmNodes) -> Acceler
 def _memory_by_files(host: Host, address: str, nodes: DrmNodes) -> int | None:
     """xe has one file for each tile; i915 has one in Intel's own packages, none in the kernel's version."""
     if nodes.card:
-        whole = int_or_none(host.read_text(f"/sys/class/drm/{nodes.card}/lmem_total_bytes"))
+        whole = size_or_none(host.read_text(f"/sys/class/drm/{nodes.card}/lmem_total_bytes"))
         if whole:
             return whole
     names = host.list_directory(f"{BUS}/{address}")
     tiles = [
-        int_or_none(host.read_text(f"{BUS}/{address}/{name}/physical_vram_size_bytes"))
+        size_or_none(host.read_text(f"{BUS}/{address}/{name}/physical_vram_size_bytes"))
         for name in (() if isinstance(names, Failure) else names)
         if re.fullmatch(r"tile\d+", name)
     ]
@@ -108,6 +108,6 @@ def parse_regions(answer: Plain | Failure) -> tuple[int | None, int | None]:
     if isinstance(answer, Failure) or not isinstance(answer, list | tuple):
         return None, None
     own = [row for row in answer if isinstance(row, list | tuple) and len(row) == 3 and row[0] is True]
-    totals = [row[1] for row in own if isinstance(row[1], int) and row[1] > 0]
+    totals = [row[1] for row in own if isinstance(row[1], int) and size_or_none(row[1])]
     free = [row[2] for row in own if isinstance(row[2], int) and row[2] >= 0]
     return sum(totals) or None, sum(free) if free and len(free) == len(totals) else None
