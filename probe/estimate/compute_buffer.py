@@ -125,17 +125,22 @@ class Buffers:
         self._sequence = _sequence(shapes, h)
 
     def _graph(self, *, continued: bool = False) -> Graph:
+        """The short graph; a file's sizes may contradict each other, and then there is none."""
         shapes = self._shapes
-        return build_graph(
-            Builder(
-                self._h,
-                self._batch,
-                shapes.outside,
-                shapes.layers,
-                sequence=self._sequence,
-                continued=continued,
-            )
+        builder = Builder(
+            self._h,
+            self._batch,
+            shapes.outside,
+            shapes.layers,
+            sequence=self._sequence,
+            continued=continued,
         )
+        try:
+            return build_graph(builder)
+        except (ArithmeticError, LookupError) as error:
+            raise NotModeledError(
+                UNKNOWN_SHAPES, architecture=self._h.architecture, missing=repr(error)
+            ) from error
 
     @cached_property
     def cpu(self) -> int:

@@ -11,6 +11,9 @@ import msgspec
 
 from probe.estimate.not_modeled import UNKNOWN_ARCHITECTURE, UNKNOWN_SHAPES, NotModeledError
 
+_MAX_LAYERS: Final = 2_000
+_MAX_SIZE: Final = 10**9
+_MAX_EXPERTS_USED: Final = 1_000
 MetadataValue = object
 Metadata = Mapping[str, MetadataValue]
 
@@ -115,7 +118,9 @@ class Hparams(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def number(self, key: str, default: int = 0) -> int:
         """An integer of the metadata under `<arch>.key`."""
         value = self.metadata.get(f"{self.architecture}.{key}", default)
-        return int(value) if isinstance(value, (int, float)) else default
+        if isinstance(value, (int, float)) and 0 <= value <= _MAX_SIZE:
+            return int(value)
+        return default
 
 
 class _Reader:
@@ -135,22 +140,34 @@ class _Reader:
         return f"{self.architecture}.{key}" in self.metadata
 
     def number(self, key: str, default: int | None = None) -> int:
+        """An integer; of an array the first entry that is not 0."""
         value = self.get(key)
         if isinstance(value, (list, tuple)):
             value = next((entry for entry in value if entry), 0)
         if isinstance(value, (int, float)):
-            return int(value)
+            return self._size(key, value)
         if default is None:
-            raise NotModeledError(UNKNOWN_SHAPES, architecture=self.architecture, missing=key)
+            raise self.unusable(key)
         return default
 
     def per_layer(self, key: str, layers: int, default: int) -> tuple[int, ...]:
+        """One integer a layer, from an array or from one value for all."""
         value = self.get(key)
         if isinstance(value, (list, tuple)):
             if len(value) < layers:
-                raise NotModeledError(UNKNOWN_SHAPES, architecture=self.architecture, missing=key)
-            return tuple(int(entry) for entry in value[:layers])
-        return (int(value) if isinstance(value, (int, float)) else default,) * layers
+                raise self.unusable(key)
+            return tuple(self._size(key, entry) for entry in value[:layers])
+        return (self._size(key, value) if isinstance(value, (int, float)) else default,) * layers
+
+    def _size(self, key: str, value: object) -> int:
+        """A size no model exceeds; files may say anything."""
+        if isinstance(value, (int, float)) and 0 <= value <= _MAX_SIZE:
+            return int(value)
+        raise self.unusable(key)
+
+    def unusable(self, key: str) -> NotModeledError:
+        """The error that names `key`."""
+        return NotModeledError(UNKNOWN_SHAPES, architecture=self.architecture, missing=key)
 
 
 def hparams_from_metadata(metadata: Metadata) -> Hparams:
@@ -167,6 +184,8 @@ def hparams_from_metadata(metadata: Metadata) -> Hparams:
     in_file = r.number("block_count")
     nextn = r.number("nextn_predict_layers", 0)
     layers = in_file - nextn
+    if not 0 < layers <= in_file <= _MAX_LAYERS:
+        raise r.unusable("block_count")
     embedding = r.number("embedding_length")
     heads = r.per_layer("attention.head_count", in_file, 0)
     kv_heads = r.per_layer("attention.head_count_kv", in_file, -1)
@@ -179,6 +198,9 @@ def hparams_from_metadata(metadata: Metadata) -> Hparams:
     key_sliding = r.number("attention.key_length_swa", key)
     value_sliding = r.number("attention.value_length_swa", value)
     recurrent = _recurrent(r, layers, kv_heads)
+    used = r.per_layer("expert_used_count", layers, 0)
+    if max(used) > _MAX_EXPERTS_USED:
+        raise r.unusable("expert_used_count")
     rope = r.number("rope.dimension_count", key)
     state = _state_sizes(r, heads[0])
     return Hparams(
@@ -206,7 +228,7 @@ def hparams_from_metadata(metadata: Metadata) -> Hparams:
         rope_size=rope,
         rope_size_sliding=r.number("rope.dimension_count_swa", rope),
         experts=r.number("expert_count", 0),
-        experts_used=r.per_layer("expert_used_count", layers, 0),
+        experts_used=used,
         expert_feed_forward=r.per_layer("expert_feed_forward_length", layers, 0),
         shared_expert_feed_forward=r.number("expert_shared_feed_forward_length", 0),
         shared_experts=r.number("expert_shared_count", 0),
@@ -271,7 +293,7 @@ def _sliding(r: _Reader, layers: int) -> tuple[tuple[bool, ...], int]:
 
 def _pattern(value: MetadataValue, layers: int, period: int, dense_first: bool) -> tuple[bool, ...]:
     """llama_hparams::set_swa_pattern, or the file's own array."""
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and len(value) >= layers:
         return tuple(bool(entry) for entry in value[:layers])
     if isinstance(value, int) and not isinstance(value, bool):
         period = value
@@ -294,7 +316,7 @@ def _recurrent(r: _Reader, layers: int, kv_heads: tuple[int, ...]) -> tuple[bool
         return tuple(kv_heads[layer] == 0 and feed_forward[layer] == 0 for layer in range(layers))
     if arch in ("qwen3next", "qwen35", "qwen35moe", "qwen4exp", "minimax-01"):
         listed = r.get("attention.recurrent_layers")
-        if isinstance(listed, (list, tuple)):
+        if isinstance(listed, (list, tuple)) and len(listed) >= layers:
             return tuple(bool(entry) for entry in listed[:layers])
         interval = r.number("full_attention_interval", 8 if arch == "minimax-01" else 4)
         return tuple((layer + 1) % interval != 0 for layer in range(layers))
@@ -333,7 +355,7 @@ def _state_sizes(r: _Reader, heads: int) -> tuple[int, int]:
     if kda:
         return 3 * (conv - 1 if conv else 3) * heads * kda, kda * kda * heads
     if r.architecture == "minimax-01":
-        size = r.number("attention.key_length", embedding // heads)
+        size = r.number("attention.key_length", embedding // max(heads, 1))
         return 0, size * size * heads
     inner = r.number("ssm.inner_size", 0)
     state = r.number("ssm.state_size", 0)
@@ -344,7 +366,7 @@ def _state_sizes(r: _Reader, heads: int) -> tuple[int, int]:
 def _indexer_layers(r: _Reader, layers: int) -> tuple[bool, ...]:
     """Which layers own an indexer; the file's array of types (1 is full), else all where there is one."""
     types = r.get("attention.indexer.types")
-    if isinstance(types, (list, tuple)):
+    if isinstance(types, (list, tuple)) and len(types) >= layers:
         return tuple(bool(entry) for entry in types[:layers])
     if r.architecture == "glm-dsa" and r.number("context_length", 0) >= 1048576:
         # GLM_5_2_DEFAULT_INDEXER_TYPES, src/models/glm-dsa.cpp

@@ -322,7 +322,8 @@ def _extra(
     heads, slides = m.get("attention.head_count"), m.get("attention.sliding_window_pattern")
     if arch == "step35" and isinstance(heads, (list, tuple)) and isinstance(slides, (list, tuple)):
         found["swa_num_attention_heads"] = max(
-            (int(count) for count, slide in zip(heads, slides, strict=False) if slide), default=0
+            (count for count, slide in zip(heads, slides, strict=False) if slide and isinstance(count, int)),
+            default=0,
         )
     types = m.get("attention.indexer.types")
     if isinstance(types, (list, tuple)):

@@ -54,7 +54,7 @@ class ArchitectureValues:
         entries = tuple(value[:layers])
         if len(entries) < layers:
             raise ShapesUnknownError
-        numbers = tuple(int(entry) for entry in entries if isinstance(entry, (bool, int, float)))
+        numbers = [entry for entry in entries if isinstance(entry, (bool, int, float))]
         if len(numbers) < layers or not all(0 <= number < MAX_SIZE for number in numbers):
             raise ShapesUnknownError
-        return numbers
+        return tuple(int(number) for number in numbers)

@@ -65,7 +65,7 @@ class AttentionParts(Core):
         width = 64
         if grow:
             head = next(iter(sizes))
-            while head % (2 * width) == 0:
+            while head and head % (2 * width) == 0:
                 width *= 2
         return self.g.input(width, width)
 

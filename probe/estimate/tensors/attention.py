@@ -124,7 +124,7 @@ def compressed(d: Dimensions, v: LayerVariant) -> Parts:
         weight("attn_q_b", rank, heads * width, role=Role.ATTN),
         weight("attn_kv", hidden, width, role=Role.ATTN),
         *norm("attn_kv_a_norm", width),
-        weight("attn_output_a", heads * width // groups, out_rank * groups, role=Role.ATTN),
+        weight("attn_output_a", heads * width // max(groups, 1), out_rank * groups, role=Role.ATTN),
         weight("attn_output_b", groups * out_rank, hidden, role=Role.ATTN),
     ]
     if v.compress_ratio:
