@@ -106,8 +106,8 @@ def pci_ids(host: Host, address: str) -> tuple[str, str] | None:
 
 
 def driver_version(host: Host, driver: str) -> str | None:
-    """The version of a driver that is not the kernel's own (DKMS packages have one)."""
-    return text_or_none(host.read_text(f"/sys/module/{driver}/version"))
+    """The version of a driver that came in a package of its own, else the kernel's, of which it is a part."""
+    return text_or_none(host.read_text(f"/sys/module/{driver}/version")) or host.platform().kernel
 
 
 def _is_bridge(host: Host, address: str) -> bool:

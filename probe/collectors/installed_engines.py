@@ -15,7 +15,7 @@ from probe.collectors.facts import Collector, Facts, Found, ask
 from probe.collectors.host import Host
 from probe.collectors.model_folders import gguf_files, hub_models, ollama_models, two_levels
 from probe.collectors.storage import place_of
-from probe.machine.attempt import AttemptResult
+from probe.machine.attempt import Attempt, AttemptResult
 from probe.machine.software import InstalledEngine, Runtime, Software
 
 _VERSION_LIMIT_S: Final = 2.5
@@ -95,7 +95,8 @@ def _collect_ollama(host: Host) -> Facts:
         answer, attempt = ask(
             host, f"server on port {port}", lambda: host.loopback(port, "/api/version", timeout_s=0.5)
         )
-        yield attempt
+        if path or not isinstance(answer, Failure) or answer.result is not AttemptResult.ABSENT:
+            yield attempt
         version = _field(answer, "version")
         if version:
             tags = host.loopback(port, "/api/tags", timeout_s=1.0)
@@ -164,8 +165,16 @@ def _collect_python(host: Host) -> Facts:
 
 def _collect_servers(host: Host) -> Facts:
     """Whatever serves on the usual ports; each is given half a second at most."""
+    silent = True
     for port in _PORTS:
-        yield from _ask_server(host, port)
+        for fact in _ask_server(host, port):
+            silent = False
+            yield fact
+    if silent:
+        ports = ", ".join(str(port) for port in _PORTS)
+        yield Attempt(
+            source="servers on loopback", result=AttemptResult.ABSENT, ms=0.0, detail=f"ports {ports}"
+        )
 
 
 def _ask_server(host: Host, port: int) -> Facts:
@@ -173,7 +182,8 @@ def _ask_server(host: Host, port: int) -> Facts:
     source = f"server on port {port}"
     answer, attempt = ask(host, source, lambda: host.loopback(port, "/v1/models", timeout_s=0.5))
     if isinstance(answer, Failure):
-        yield attempt
+        if answer.result is not AttemptResult.ABSENT:
+            yield attempt
         return
     owner, models = parse_openai_models(answer)
     engine = _OWNERS.get(owner or "")

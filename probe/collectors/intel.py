@@ -10,6 +10,7 @@ from probe.collectors.drm import (
     DrmNodes,
     access_code,
     bound_devices,
+    driver_version,
     drm_nodes,
     pci_ids,
     pcie_link,
@@ -34,10 +35,12 @@ def collect(host: Host) -> Facts:
         if isinstance(addresses, Failure):
             continue
         yield attempt
+        version = driver_version(host, driver)
         for address in addresses:
             nodes = drm_nodes(host, address)
             card = _read_card(host, len(cards), address, nodes)
             if card is not None:
+                card = msgspec.structs.replace(card, driver_version=version)
                 cards.append((driver, nodes, card))
                 yield Found(card, SOURCE)
     for driver, nodes, card in cards:

@@ -155,9 +155,9 @@ def test_second_module_is_worth_what_the_two_module_machine_does() -> None:
     two = from_spec("Core i5-8500; 32GB DDR4-2666 x2; windows 11")
     effect = found_on(one, "single_memory_module").effect
     assert effect is not None
-    assert effect.model == "Qwen3-4B-Instruct-2507"
-    assert effect.before_tokens_per_s == decode(one, "qwen3-4b")
-    assert effect.after_tokens_per_s == decode(two, "qwen3-4b")
+    assert effect.model is not None
+    assert effect.before_tokens_per_s == decode(one, effect.model)
+    assert effect.after_tokens_per_s == decode(two, effect.model)
     assert effect.after_tokens_per_s > effect.before_tokens_per_s * 1.3
 
 
@@ -169,7 +169,8 @@ def test_driver_is_worth_what_the_machine_with_the_card_does() -> None:
     assert effect.after_tokens_per_s is not None
     assert effect.after_tokens_per_s > 5 * effect.before_tokens_per_s
     whole = from_spec("RTX 3090; Ryzen 9 5950X; 64GB DDR4-3200 x2; ubuntu 24.04")
-    assert effect.after_tokens_per_s == pytest.approx(decode(whole, "llama-3.1-8b"), rel=0.05)
+    assert effect.model is not None
+    assert effect.after_tokens_per_s == pytest.approx(decode(whole, effect.model), rel=0.05)
     assert (effect.verdict, effect.largest_after) == ("comfortable", "14B")
 
 
@@ -183,8 +184,9 @@ def test_cpu_build_is_compared_with_the_gpu_it_ignores() -> None:
     effect = found_on(machine, "llama_cpp_without_gpu").effect
     assert effect is not None
     alone = msgspec.structs.replace(machine, accelerators=(), links=())
-    assert effect.before_tokens_per_s == decode(alone, "qwen3-14b")
-    assert effect.after_tokens_per_s == decode(machine, "qwen3-14b")
+    assert effect.model is not None
+    assert effect.before_tokens_per_s == decode(alone, effect.model)
+    assert effect.after_tokens_per_s == decode(machine, effect.model)
 
 
 def test_raised_share_of_ram_lets_larger_models_in() -> None:
