@@ -110,7 +110,9 @@
       }
     }
   }
-  form.addEventListener("input", function () { shown = STEP; draw(); });
+  for (const kind of ["input", "change"]) {
+    form.addEventListener(kind, function () { shown = STEP; draw(); });
+  }
   form.addEventListener("submit", function (event) { event.preventDefault(); });
   more.addEventListener("click", function () { shown += STEP * 4; draw(); });
   table.tHead.addEventListener("click", function (event) {
