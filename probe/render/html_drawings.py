@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from probe.machine import Machine
-from probe.render.figures import gib, tokens_per_s
+from probe.render.figures import tokens_per_s
 from probe.render.tables import device_word
 from probe.report.documents import DeviceMemoryDocument, EstimateDocument, ReportDocument
 
@@ -17,7 +17,9 @@ _SPEEDS_SHOWN: Final = 6
 _SHORTEST: Final = 45.0
 _LEAST_SCALE: Final = 20.0
 _ROOM: Final = 1.4  # of the fastest bar; a wider estimate runs into the end of the scale
-_PARTS: Final = ("weights", "kv", "compute", "runtime")
+_USED: Final = ("weights", "kv", "compute", "runtime")
+PARTS: Final = ("reserved", *_USED, "left")
+_ALIKE_PERCENT: Final = 1.0
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +32,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
-    """One physical memory; `devices` are those that are exactly alike."""
+    """One physical memory, or several that look alike: then the figures are the fullest one's."""
 
     devices: tuple[str, ...]
     unified: bool
@@ -99,7 +101,7 @@ def pools(machine: Machine, pick: EstimateDocument | None) -> tuple[Pool, ...]:
 def _pool(
     name: str, unified: bool, total: int | None, used: Sequence[DeviceMemoryDocument], largest: int
 ) -> Pool:
-    sizes = [(part, sum(_part(one, part) for one in used)) for part in _PARTS]
+    sizes = [(part, sum(_part(one, part) for one in used)) for part in _USED]
     taken = sum(size for _, size in sizes)
     # Where one pool serves two devices, the smaller allowance is the one that decides.
     allowances = [one.available_bytes for one in used if one.available_bytes is not None]
@@ -134,21 +136,22 @@ def _part(one: DeviceMemoryDocument, part: str) -> int:
 
 
 def _alike_together(drawn: Sequence[Pool]) -> tuple[Pool, ...]:
-    """Neighbours that look the same to a tenth of a GiB become one bar."""
+    """Neighbours whose bars nobody could tell apart become one, with the figures of the fullest."""
     together: list[Pool] = []
     for pool in drawn:
         last = together[-1] if together else None
-        if last is not None and pool.devices[0] != "cpu" and _look(last) == _look(pool):
-            together[-1] = msgspec.structs.replace(last, devices=(*last.devices, *pool.devices))
+        if last is not None and pool.devices[0] != "cpu" and _alike(last, pool):
+            fullest = max(last, pool, key=lambda one: one.used_bytes)
+            together[-1] = msgspec.structs.replace(fullest, devices=(*last.devices, *pool.devices))
         else:
             together.append(pool)
     return tuple(together)
 
 
-def _look(pool: Pool) -> tuple[object, ...]:
-    return (
-        gib(pool.total_bytes, "en"),
-        *((piece.part, gib(piece.size_bytes, "en")) for piece in pool.pieces),
+def _alike(one: Pool, other: Pool) -> bool:
+    widths = [{piece.part: piece.width for piece in pool.pieces} for pool in (one, other)]
+    return one.total_bytes == other.total_bytes and all(
+        abs(widths[0].get(part, 0.0) - widths[1].get(part, 0.0)) <= _ALIKE_PERCENT for part in PARTS
     )
 
 
@@ -156,7 +159,8 @@ def speed_scale(report: ReportDocument, languages: Sequence[str]) -> SpeedScale:
     """The recommended models by speed; the scale grows with the root, so that reading speed stays visible."""
     chosen: dict[tuple[str, str], EstimateDocument] = {}
     for pick in sorted(report.recommendations, key=lambda pick: pick.rank):
-        if pick.speed.decode_tokens_per_s is not None and len(chosen) < _SPEEDS_SHOWN:
+        writes = pick.purpose != "embedding" and pick.speed.decode_tokens_per_s is not None
+        if writes and len(chosen) < _SPEEDS_SHOWN:
             chosen.setdefault((pick.model.id, pick.quantization), pick)
     largest = report.summary.largest_usable
     if largest is not None and largest.speed.decode_tokens_per_s is not None:

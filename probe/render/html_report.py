@@ -5,7 +5,7 @@ import msgspec
 from probe.messages import LANGUAGES
 from probe.render.figures import gib
 from probe.render.html import Figure, render_html
-from probe.render.html_drawings import first_pick, pools, speed_scale
+from probe.render.html_drawings import PARTS, first_pick, pools, speed_scale
 from probe.render.html_models import table_data
 from probe.render.page import Page
 from probe.render.report_page import report_page
@@ -44,7 +44,7 @@ def report_html(report: ReportDocument, lang: str, figures: FigureTable | None =
                 "speeds": speed_scale(report, LANGUAGES),
                 "gib": gib,
                 "languages": LANGUAGES,
-                "device": next(iter(report.machine.usable_gpus()), None),
+                "parts": PARTS,
             },
         )
     ]
@@ -65,4 +65,6 @@ def report_html(report: ReportDocument, lang: str, figures: FigureTable | None =
 def _ordered(page: Page) -> Page:
     """What to do comes before what else there is."""
     by_id = {section.id: section for section in page.sections}
-    return msgspec.structs.replace(page, sections=tuple(by_id[name] for name in _ORDER if name in by_id))
+    first = [by_id[name] for name in _ORDER if name in by_id]
+    others = [section for section in page.sections if section.id not in _ORDER]
+    return msgspec.structs.replace(page, sections=(*first, *others))

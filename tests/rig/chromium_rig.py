@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from tests.rig.install_rigs import RigMissingError
-
 PACKAGES: Final = ("chromium", "chromium-driver", "fonts-noto-cjk")
 FLAGS: Final = (
     "--headless",
@@ -46,6 +44,8 @@ def install() -> str:
     Raises:
         RigMissingError: no rights or no packages.
     """
+    from tests.rig.install_rigs import RigMissingError
+
     if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
         if shutil.which("apt-get") is None or os.geteuid() != 0:
             raise RigMissingError(f"needs the packages {' '.join(PACKAGES)}, and root to install them")

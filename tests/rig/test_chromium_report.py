@@ -201,7 +201,7 @@ def test_a_command_is_copied_whole(window: Browser) -> None:
     window.click("#recommendations div[lang=ko] .copy")
     script = "const done = arguments[0]; navigator.clipboard.readText().then(done, e => done(String(e)))"
     assert window.driver.execute_async_script(script) == command
-    assert command.startswith("llama-server ")
+    assert command.startswith(("llama-server ", "ollama run "))
 
 
 CONTRAST: Final = """
