@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # Name -> module with install(); it raises RigMissingError, or returns a line about what is there now.
 RIGS = {
+    "llama.cpp": "tests.rig.llama_cpp_rig",  # a prebuilt llama.cpp and a small model, about 130 MB
     "chromium": "tests.rig.chromium_rig",  # the browser itself, about 600 MB of Debian packages
     "windows": "tests.rig.windows_rig",  # Wine with the real Windows CPython, about 1 GB under .cache/
     "rollout": "tests.rig.rollout_rig",  # Ray, Ansible and an SSH server, about 300 MB, one minute
