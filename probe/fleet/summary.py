@@ -28,6 +28,7 @@ from probe.report.fleet_documents import (
     Wish,
 )
 
+_SEVERE: Final = ("critical", "warning")
 _DAY_S: Final = 86400
 _OFFERS_SHOWN: Final = 3
 _PAST_SHOWN: Final = 12
@@ -266,7 +267,7 @@ def _findings(members: Sequence[Member], labels: dict[Key, str], lang: str) -> t
         CommonFinding(
             id=one, severity=first[one].severity, title=_title(first[one], lang), hosts=tuple(hosts[one])
         )
-        for one in sorted(hosts, key=lambda one: (-len(hosts[one]), one))
+        for one in sorted(hosts, key=lambda one: (-len(hosts[one]), first[one].severity not in _SEVERE, one))
     )
 
 
