@@ -43,7 +43,7 @@ _DISABLED_PROBLEM: Final = 22
 
 
 def collect(host: Host) -> Facts:
-    """Every adapter twice: by the registry, and again when DirectX has added what only it knows."""
+    """Every adapter by the registry, and those without memory again when DirectX has added it."""
     nodes, attempt = ask(host, DISPLAY_SOURCE, lambda: read_nodes(host))
     yield attempt
     if isinstance(nodes, Failure):
@@ -62,13 +62,20 @@ def collect(host: Host) -> Facts:
     if any(row.vendor == "nvidia" and row.driver_version for row in found):
         version = next(row.driver_version for row in found if row.vendor == "nvidia" and row.driver_version)
         yield Found(NvidiaDriver(driver_version=version), DISPLAY_SOURCE)
-    if not any(row.kind is not AcceleratorKind.NPU for row in found):
+    if not any(_lacks_memory(row) for row in found):
         return
     answer, attempt = ask(host, "DXGI", lambda: host.native("dxgi_adapters"))
     yield attempt
     if not isinstance(answer, Failure):
         adapters = parse_dxgi(answer)
         yield from (Found(with_dxgi(row, adapters), DISPLAY_SOURCE) for row in found)
+
+
+def _lacks_memory(row: Accelerator) -> bool:
+    """Whether DirectX may know more: loading it takes longer than everything before."""
+    if row.kind is AcceleratorKind.NPU or row.state is not AcceleratorState.USABLE:
+        return False
+    return row.memory_total_bytes is None or row.kind is AcceleratorKind.UNIFIED
 
 
 def _adapter(host: Host, node: DeviceNode, index: int) -> tuple[Accelerator | None, int]:

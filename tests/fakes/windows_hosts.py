@@ -81,6 +81,15 @@ class WindowsHost(LocalHost):
         found = next((output for word, output in self._programs.items() if word in arguments[-1]), None)
         return found or ABSENT
 
+    def find_program(self, name: str) -> str | None:
+        return None
+
+    def packages(self, names: Sequence[str]) -> Mapping[str, str]:
+        return {}
+
+    def may_use(self, path: str) -> bool:
+        return False
+
     def memory_figures(self) -> MemoryFigures | Failure:
         return MemoryFigures(total_bytes=16 * GIB, available_bytes=8 * GIB)
 

@@ -28,7 +28,8 @@ MIB = 1024**2
 ENUM = "HKLM\\SYSTEM\\CurrentControlSet\\Enum\\PCI"
 CLASS = "HKLM\\SYSTEM\\CurrentControlSet\\Control\\Class\\{4d36e968-e325-11ce-bfc1-08002be10318}"
 RADEON_BYTES = 25753026560
-# A Radeon above 4 GiB, the card that nvml.dll knows, and a driver's key whose card is gone.
+# A Radeon above 4 GiB, the card that nvml.dll knows, the processor's own graphics, and a driver's key
+# whose card is gone.
 REGISTRY: dict[str, dict[str, object]] = {
     f"{ENUM}\\VEN_1002&DEV_744C&SUBSYS_0E3B1002&REV_C8\\6&1A2B3C4D&0&00000019": {
         "ClassGUID": "{4d36e968-e325-11ce-bfc1-08002be10318}",
@@ -44,6 +45,13 @@ REGISTRY: dict[str, dict[str, object]] = {
         "LocationInformation": "@System32\\drivers\\pci.sys,#65536;PCI 버스 %1, 장치 %2, 기능 %3;(1,0,0)",
         "CompatibleIDs": ["PCI\\CC_030000", "PCI\\CC_0300"],
         "Service": "nvlddmkm",
+    },
+    f"{ENUM}\\VEN_8086&DEV_A788&SUBSYS_14621462&REV_04\\3&11583659&0&10": {
+        "ClassGUID": "{4d36e968-e325-11ce-bfc1-08002be10318}",
+        "Driver": "{4d36e968-e325-11ce-bfc1-08002be10318}\\0014",
+        "LocationInformation": "@System32\\drivers\\pci.sys,#65536;PCI 버스 %1, 장치 %2, 기능 %3;(0,2,0)",
+        "CompatibleIDs": ["PCI\\CC_030000", "PCI\\CC_0300"],
+        "Service": "igfxn",
     },
     f"{CLASS}\\0011": {
         "DriverDesc": "AMD Radeon RX 7900 XTX",
@@ -63,6 +71,12 @@ REGISTRY: dict[str, dict[str, object]] = {
         "DriverVersion": "31.0.15.3623",
         "MatchingDeviceId": "PCI\\VEN_10DE&DEV_1B06",
         "HardwareInformation.qwMemorySize": 11811160064,
+    },
+    f"{CLASS}\\0014": {
+        "DriverDesc": "Intel(R) UHD Graphics",
+        "DriverVersion": "31.0.101.5186",
+        "MatchingDeviceId": "PCI\\VEN_8086&DEV_A788",
+        "HardwareInformation.qwMemorySize": {"base64": "AAAACAAAAAA="},  # 128 MiB, as Intel writes it
     },
     "HKLM\\SYSTEM\\CurrentControlSet\\Control\\Power\\User\\PowerSchemes": {
         "ActivePowerScheme": "8c5e7fda-e8bf-4a96-9a85-a6e23a8c635c"
@@ -167,8 +181,10 @@ def test_scan_finds_the_registry_card_above_4_gib_and_the_nvml_card_once(machine
     assert rows == [
         ("NVIDIA GeForce RTX 4080 Laptop GPU", "usable", "0000:01:00.0"),
         ("AMD Radeon RX 7900 XTX", "usable", "0000:03:00.0"),
+        ("Intel(R) UHD Graphics", "usable", "0000:00:02.0"),
     ]
-    nvidia, radeon = machine["accelerators"]
+    nvidia, radeon, own = machine["accelerators"]
+    assert (own["kind"], own["memory_shared"], own["memory_total_bytes"]) == ("integrated", True, None)
     assert radeon["memory_total_bytes"] == RADEON_BYTES
     assert radeon["driver_version"] == "32.0.12033.1030"
     assert nvidia["memory_total_bytes"] == 12282 * MIB
@@ -310,7 +326,8 @@ def test_recording_made_on_windows_replays_on_this_system(
     assert [device.name for device in replayed.accelerators] == [
         row["name"] for row in machine["accelerators"]
     ]
-    assert [device.memory_total_bytes for device in replayed.accelerators] == [12282 * MIB, RADEON_BYTES]
+    sizes = [device.memory_total_bytes for device in replayed.accelerators]
+    assert sizes == [12282 * MIB, RADEON_BYTES, None]
     assert replayed.cpu.brand == machine["cpu"]["brand"]
     assert replayed.memory.total_bytes == machine["memory"]["total_bytes"]
 
