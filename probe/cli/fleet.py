@@ -94,9 +94,9 @@ def fleet(
         from probe.messages import LANGUAGES
         from probe.render.fleet_html import fleet_html
 
-        return fleet_html(
-            {language: build(language, with_models=whole) for language in LANGUAGES}, session.lang
-        )
+        # The figures are the same in every language: they are merged once.
+        others = {language: build(language, with_models=False) for language in LANGUAGES}
+        return fleet_html({**others, session.lang: document}, session.lang)
 
     print_answer(Answer(document=document, page=page, csv=csv, name="fleet", html=html), wanted, session)
     if document.asked is not None:

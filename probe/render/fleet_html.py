@@ -37,7 +37,7 @@ def fleet_html(documents: Mapping[str, FleetDocument], lang: str) -> str:
     """The dashboard, opening in `lang`.
 
     Args:
-        documents: the group's answer in every language; `models` must be filled.
+        documents: the group's answer in every language; in `lang`, `models` must be filled.
     """
     pages = {one: _ordered(fleet_page(documents[one], one, machines_shown=_PRINTED)) for one in LANGUAGES}
     document = documents[lang]
