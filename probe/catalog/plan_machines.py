@@ -17,7 +17,7 @@ _FILE = "catalogs/plan_machines.toml"
 
 
 class MachineGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of hardware (cpu, gpu, gpus, unified, cloud); machines in the words of `--as`, small to large."""
+    """One kind of hardware (cpu, gpu, gpus, unified, cloud); machines as in `--as`, small to large."""
 
     id: str
     machines: tuple[str, ...]

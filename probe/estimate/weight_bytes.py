@@ -39,6 +39,6 @@ class WeightBytes(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def active_bytes(self) -> int:
-        """Read for one generated token: active layers and the head; of the input table one row, so nothing."""
+        """Read for one token: active layers and the head; of the input table one row, so nothing."""
         head = self.token_embedding_bytes if self.output_is_tied else 0
         return sum(self.layer_active) + self.output_bytes + head

@@ -55,7 +55,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NvidiaDriver(msgspec.Struct, frozen=True, kw_only=True):
-    """Driver facts of the whole machine. `cuda_driver_version`: highest CUDA the driver supports, no toolkit."""
+    """Driver of the whole machine. `cuda_driver_version`: highest CUDA it supports, no toolkit."""
 
     driver_version: str | None = None
     cuda_driver_version: str | None = None
@@ -115,7 +115,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure measured on this machine by `probe bench`; `fingerprint` says for which hardware and driver."""
+    """One figure measured here by `probe bench`; `fingerprint`: for which hardware and driver."""
 
     what: str  # ram_read_bytes_per_s, decode_tokens_per_s ...
     low: float

@@ -4,7 +4,7 @@ import msgspec
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True):
-    """An estimated or measured figure. `basis` is a code: `nvml`, `catalog`, `measured`, `prior`, `spec`, `fit:...`."""
+    """An estimated or measured figure. `basis` is a code: nvml, catalog, measured, prior, fit:..."""
 
     low: float
     value: float
