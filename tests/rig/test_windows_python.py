@@ -6,7 +6,6 @@ console's encoding is code page 949, the strictest case: letters it lacks raise.
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from probe.collectors.host import RecordedHost
 from probe.collectors.run import scan_machine
 from tests.rig import sparse_gguf, windows_rig
-from tests.rig.windows_rig import CACHE, ROOT, WindowsPython, windows_path
+from tests.rig.windows_rig import ROOT, WindowsPython, windows_path
 
 pytestmark = [
     pytest.mark.rig,
@@ -94,11 +93,11 @@ SUITE = (
 
 
 @pytest.fixture(scope="module")
-def windows() -> Iterator[WindowsPython]:
+def windows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsPython]:
     windows_rig.build_project()
     interpreter = WindowsPython()
     try:
-        keys = CACHE / "registry.json"
+        keys = tmp_path_factory.mktemp("registry") / "keys.json"
         keys.write_text(json.dumps(REGISTRY), encoding="utf-8")
         script = Path(__file__).with_name("write_registry.py")
         outcome = interpreter.run(windows_path(script), windows_path(keys))
@@ -117,13 +116,11 @@ def machine(windows: WindowsPython) -> dict[str, Any]:
 
 
 @pytest.fixture()
-def korean_folder() -> Iterator[Path]:
+def korean_folder(tmp_path: Path) -> Path:
     """A folder with a Korean name and a blank, on the drive Z:."""
-    folder = CACHE / "사용자 문서"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = tmp_path / "사용자 문서"
     folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
+    return folder
 
 
 def test_the_console_is_korean(windows: WindowsPython) -> None:
@@ -155,7 +152,7 @@ def test_redirected_by_the_command_interpreter(windows: WindowsPython, korean_fo
     """The redirection itself done by Windows, into a file with a Korean name."""
     target = korean_folder / "결과.txt"
     python = windows_path(windows_rig.PYTHON / "python.exe")
-    batch = CACHE / "redirect.cmd"  # in the code page, as the command interpreter reads it
+    batch = korean_folder.parent / "redirect.cmd"  # in the code page, as the command interpreter reads it
     line = f'@"{python}" -m probe scan --lang ko > "{windows_path(target)}"\r\n'
     batch.write_bytes(line.encode("cp949"))
     outcome = windows.run("/d", "/c", windows_path(batch), program="cmd")

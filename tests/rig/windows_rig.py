@@ -11,6 +11,7 @@ Installed once into .cache/windows-rig of the checkout:
 The wheel of the project itself is built anew whenever its sources changed.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -100,10 +101,15 @@ def why_missing() -> str | None:
 
 
 class WindowsPython:
-    """The Windows interpreter: programs in, bytes out. `close()` ends everything of Wine."""
+    """The Windows interpreter: programs in, bytes out. The last one to `close()` ends everything of Wine.
+
+    Workers of one test run share the prefix: each holds a shared lock on it as long as it needs it.
+    """
 
     def __init__(self) -> None:
         self._wine = _required(WINE)
+        self._users = (CACHE / "users.lock").open("w")
+        fcntl.flock(self._users, fcntl.LOCK_SH)
         # Background services inherit their starter's pipes and would hold them open: start them first.
         self._wineserver("-p600")
         _run([self._wine, "wineboot"], environment=environment(), quiet=True)
@@ -128,9 +134,17 @@ class WindowsPython:
         return self.run("-m", "probe", *arguments, timeout_s=timeout_s, **variables)
 
     def close(self) -> None:
-        """Ends the Windows programs of this prefix and their server."""
-        self._wineserver("-k")
-        self._wineserver("-w")
+        """Ends the Windows programs of this prefix and their server, unless another worker needs them."""
+        try:
+            fcntl.flock(self._users, fcntl.LOCK_UN)
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        else:
+            self._wineserver("-k")
+            self._wineserver("-w")
+        finally:
+            self._users.close()
 
     def _wineserver(self, option: str) -> None:
         nowhere = subprocess.DEVNULL  # the server outlives this call and would keep a pipe open
@@ -305,6 +319,12 @@ def _make_prefix() -> None:
 
 def build_project() -> None:
     """The project's wheel, unpacked beside the interpreter; built anew only from changed sources."""
+    with (CACHE / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _build_changed_project()
+
+
+def _build_changed_project() -> None:
     sys.path.insert(0, str(ROOT / "scripts"))
     from run import fingerprint_sources
 
