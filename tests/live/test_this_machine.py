@@ -89,7 +89,7 @@ def test_heavy_modules_are_not_loaded_without_need() -> None:
         "import sys; import msgspec, zlib; given = set(sys.modules);"
         "from probe.collectors.local_host import LocalHost;"
         "from probe.collectors.run import scan_machine; m = scan_machine(LocalHost());"
-        "found = {'psutil', 'cpuinfo', 'subprocess', 'json', 'socket', 'rich'} & (set(sys.modules) - given);"
+        "found = {'psutil', 'cpuinfo', 'subprocess', 'json', 'rich'} & (set(sys.modules) - given);"
         "absent = any(a.source == 'nvml' and a.result.value == 'absent' for a in m.attempts);"
         "print(sorted(found | ({'pynvml'} & set(sys.modules) if absent else set())))"
     )

@@ -35,7 +35,7 @@ def test_larger_context_never_needs_smaller_hardware() -> None:
 
 
 def test_a_model_beyond_every_machine_has_no_option() -> None:
-    assert plan(find_model("deepseek-v3"), Options(quantization="F16", context=8192)) == ()
+    assert plan(find_model("deepseek-v3"), Options(quantization="F32", context=8192)) == ()
 
 
 def test_a_wanted_speed_is_reached() -> None:
