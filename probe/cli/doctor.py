@@ -1,16 +1,28 @@
-"""`probe doctor`: what is broken or wasted here, with the fix."""
+"""`probe doctor`: what is broken or wasted here, with the fix; or what a pasted error means here."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from probe.cli import options
 from probe.cli.plain_help import single_command
 from probe.cli.session import session_of
-from probe.errors import EXIT_DONE
+from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE, InputError
+
+if TYPE_CHECKING:
+    from probe.cli.output import Answer
+    from probe.machine import Machine
+
+_MAX_BYTES: Final = 262_144  # of a piped log; its first error stands near its start
+
+ErrorText = Annotated[str | None, typer.Option("--error", metavar="TEXT", help="cli.option.error")]
 
 
 def doctor(
     ctx: typer.Context,
     *,
+    error: ErrorText = None,
     machine: options.MachineFile = None,
     spec: options.MachineSpec = None,
     json: options.Json = False,
@@ -24,9 +36,15 @@ def doctor(
     from probe.cli.machine_source import machine_of
     from probe.cli.output import Answer, Wanted, print_answer
 
+    text = None if error is None else _text_of(error)
     session = session_of(ctx)
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
     found = machine_of(machine, spec, session=session, quiet=quiet)
+
+    if text is not None:
+        answer, known = _explained(text, found, session.lang)
+        print_answer(answer, wanted, session)
+        return EXIT_DONE if known else EXIT_ANSWER_IS_NO
 
     from probe.report.build import build_doctor
 
@@ -40,6 +58,39 @@ def doctor(
 
     print_answer(Answer(document=document, page=page, csv=None, name=found.host.name), wanted, session)
     return EXIT_DONE
+
+
+def _text_of(error: str) -> str:
+    """The pasted text, or with `-` what is piped in.
+
+    Raises:
+        InputError: there is no text.
+    """
+    text = error
+    if error == "-" and sys.stdin is not None:
+        text = sys.stdin.buffer.read(_MAX_BYTES).decode("utf-8", errors="replace")
+    if not text.strip():
+        raise InputError("errors.page.empty")
+    return text
+
+
+def _explained(text: str, found: "Machine", lang: str) -> "tuple[Answer, bool]":
+    """The answer about a pasted error, and whether it was recognised."""
+    from probe.cli.output import Answer
+    from probe.report.error_document import build_error_answer
+
+    document = build_error_answer(text, found, lang=lang)
+
+    def page() -> object:
+        from probe.catalog.engine_errors import engine_errors
+        from probe.machine.redact import redact
+        from probe.render.error_page import error_page
+
+        known = [(row.engine, row.id) for row in engine_errors()]
+        return error_page(document.findings, known, redact(found, show_host_name=False), lang)
+
+    answer = Answer(document=document, page=page, csv=None, name=found.host.name)
+    return answer, bool(document.findings)
 
 
 app = single_command("doctor", doctor)

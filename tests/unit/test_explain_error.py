@@ -1,0 +1,439 @@
+# ruff: noqa: E501 - messages stand as engines print them
+"""Pasted start-up errors are recognised and answered with the facts of the machine at hand."""
+
+import re
+import time
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from probe.catalog.engine_errors import engine_errors
+from probe.catalog.enrich import enrich
+from probe.catalog.from_spec import from_spec
+from probe.collectors.host import RecordedHost
+from probe.collectors.run import scan_machine
+from probe.machine import ForeignProcess, Machine, NvidiaDriver
+from probe.messages import LANGUAGES, has
+from probe.recommender.explain_error import explain
+from probe.report.documents import FindingDocument
+from probe.report.error_document import build_error_answer
+from probe.units import GIB
+
+FOLDER = Path(__file__).parents[1] / "machines"
+
+
+@cache
+def recorded(name: str) -> Machine:
+    return enrich(scan_machine(RecordedHost(FOLDER / name)))
+
+
+@cache
+def named(spec: str, driver: str | None = None) -> Machine:
+    machine = enrich(from_spec(spec))
+    if driver is None:
+        return machine
+    return msgspec.structs.replace(machine, nvidia=NvidiaDriver(driver_version=driver))
+
+
+def with_free(machine: Machine, free_bytes: int, *processes: ForeignProcess) -> Machine:
+    gpu = msgspec.structs.replace(
+        machine.accelerators[0], memory_free_bytes=free_bytes, processes=tuple(processes)
+    )
+    return msgspec.structs.replace(machine, accelerators=(gpu, *machine.accelerators[1:]))
+
+
+def answer(text: str, machine: Machine, lang: str = "en") -> tuple[FindingDocument, ...]:
+    return build_error_answer(text, machine, lang=lang).findings
+
+
+RTX_4090 = ("RTX 4090; 64GB", "580.95.05")
+OLD_DRIVER = ("RTX 4090; 64GB", "535.183.01")
+P100 = ("2x P100 16GB; 64GB", "535.183.01")
+V100 = ("V100 PCIe 16GB; 64GB", "535.183.01")
+T4 = ("T4; 32GB", "580.95.05")
+
+CASES = [
+    (
+        "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when "
+        "initializing the engine.",
+        RTX_4090,
+        "vllm_no_kv_memory",
+        ("24.0 GiB", "--max-num-seqs"),
+    ),
+    # with the slip of several releases
+    (
+        "To serve at least one request with the models's max seq len (131072), (16.00 GiB KV cache is needed",
+        RTX_4090,
+        "vllm_kv_too_small",
+        ("-1 takes the largest",),
+    ),
+    (
+        "ValueError: To serve at least one request with the model's max seq len (131072), (16.00 GiB KV cache is "
+        "needed, which is larger than the available KV cache memory (7.45 GiB). Based on the available memory, "
+        "the estimated maximum model length is 61024.",
+        RTX_4090,
+        "vllm_kv_too_small",
+        ("--max-model-len 61024", "--kv-cache-dtype fp8"),
+    ),
+    (
+        "The model's max seq len (32768) is larger than the maximum number of tokens that can be stored in KV "
+        "cache (14928). Try increasing `gpu_memory_utilization`",
+        T4,
+        "vllm_kv_too_small",
+        ("--max-model-len 14928",),
+    ),
+    # as a screen breaks it
+    (
+        "ValueError: Free memory on device cuda:0 (3.27/15.98 GiB) on startup\nis less than desired GPU memory "
+        "utilization (0.9, 14.39 GiB).",
+        T4,
+        "vllm_free_memory",
+        ("11.1 GiB are missing", "--gpu-memory-utilization 0.17"),
+    ),
+    (
+        "Free memory on device cuda:0 (0.9/23.43 GiB) on startup is less than desired GPU memory utilization "
+        "(0.92, 21.56 GiB).",
+        RTX_4090,
+        "vllm_free_memory",
+        ("does not help",),
+    ),
+    (
+        "AssertionError: Error in memory profiling. Initial free memory 20.1 GiB, current free memory 22.3 GiB.",
+        RTX_4090,
+        "vllm_memory_profiling",
+        ("one after the other",),
+    ),
+    (
+        "ValueError: Bfloat16 is only supported on GPUs with compute capability of at least 8.0. Your Tesla T4 GPU "
+        "has compute capability 7.5.",
+        T4,
+        "bfloat16_unsupported",
+        ("Tesla T4", "7.5", "--dtype half"),
+    ),
+    (
+        "RuntimeError: CUDA error: no kernel image is available for execution on the device",
+        P100,
+        "no_kernel_image",
+        ("Tesla P100-PCIE-16GB", "6.0", "535.183.01", "Use llama.cpp instead"),
+    ),
+    (
+        "RuntimeError: CUDA error: no kernel image is available for execution on the device",
+        V100,
+        "no_kernel_image",
+        ("7.0", "pip install vllm==0.19.1"),
+    ),
+    (
+        "CUDA error: no kernel image is available for execution on the device",
+        ("RTX 5090; 64GB", "570.86.10"),
+        "no_kernel_image",
+        ("12.0", "newer package", "Update the driver to 580"),
+    ),
+    (
+        "RuntimeError: The NVIDIA driver on your system is too old (found version 12020). Please update your GPU",
+        OLD_DRIVER,
+        "driver_too_old",
+        ("535.183.01", "CUDA up to 12.2", "Update the driver to 580", "pip install vllm==0.19.1"),
+    ),
+    (
+        "RuntimeError: The NVIDIA driver on your system is too old (found version 12020).",
+        RTX_4090,
+        "driver_too_old",
+        ("runs CUDA 13, so the error comes from elsewhere",),
+    ),
+    (
+        "The NVIDIA driver on your system is too old (found version 12020)",
+        V100,
+        "driver_too_old",
+        ("not beyond the 580 branch", "vllm==0.19.1"),
+    ),
+    (
+        "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version ; GPU=0",
+        ("RTX 3060 12GB; 32GB", "470.199.02"),
+        "driver_insufficient",
+        ("470.199.02", "Update the driver to 580"),
+    ),
+    (
+        "ValueError: Total number of attention heads (40) must be divisible by tensor parallel size (3).",
+        P100,
+        "vllm_heads_divide",
+        ("multiple of the tensor parallel size (3)", ": 1, 2."),
+    ),
+    (
+        "WARNING [custom_all_reduce.py] Custom allreduce is disabled because it's not supported on more than two "
+        "PCIe-only GPUs. To silence this warning, specify disable_custom_all_reduce=True explicitly.",
+        RTX_4090,
+        "vllm_custom_allreduce",
+        ("Nothing needs to be done",),
+    ),
+    (
+        "FP8 KV cache is not supported by the Triton attention backend on Tesla T4 (compute capability 7.5)",
+        T4,
+        "vllm_fp8_kv",
+        ("Leave out `--kv-cache-dtype fp8`",),
+    ),
+    (
+        "ImportError: libcudart.so.13: cannot open shared object file: No such file or directory",
+        RTX_4090,
+        "libcudart_missing",
+        ("libcudart.so.13", "fresh environment"),
+    ),
+    (
+        "OSError: libcuda.so.1: cannot open shared object file: No such file or directory",
+        RTX_4090,
+        "libcuda_missing",
+        ("belongs to the driver", "container's `--gpus`"),
+    ),
+    (
+        "RuntimeError: Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling "
+        "NumCudaDevices() that might have already set an error? Error 802: system not yet initialized",
+        ("8x H100 SXM; 2TB", "580.126.20"),
+        "cuda_802",
+        ("nvidia-fabricmanager", "(580.126.20)"),
+    ),
+    (
+        "Error 804: forward compatibility was attempted on non supported HW (Triggered internally at CUDAFunctions)",
+        OLD_DRIVER,
+        "cuda_803_804",
+        ("CUDA 12.2 or older",),
+    ),
+    (
+        "CUDA unknown error - this may be due to an incorrectly set up environment, e.g. changing env variable "
+        "CUDA_VISIBLE_DEVICES after program start.",
+        RTX_4090,
+        "cuda_999",
+        ("nvidia_uvm",),
+    ),
+    (
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 22.78 GiB. GPU 0 has a total capacity of "
+        "31.47 GiB of which 12.73 GiB is free. Including non-PyTorch memory, this process has 18.73 GiB memory in use.",
+        ("RTX 5090; 64GB", None),
+        "cuda_out_of_memory",
+        ("RTX 5090", "10.0 GiB are missing"),
+    ),
+    (
+        "CUDA out of memory. Tried to allocate 2.26 GiB (GPU 0; 6.00 GiB total capacity; 781.59 MiB already "
+        "allocated; 3.03 GiB free; 1.24 GiB reserved in total by PyTorch)",
+        RTX_4090,
+        "cuda_out_of_memory",
+        ("expandable_segments",),
+    ),
+    (
+        "CUDA out of memory. Tried to allocate 55.57 GiB. GPU 0 has a total capacty of 12.00 GiB of which 9.02 GiB "
+        "is free.",
+        RTX_4090,
+        "cuda_out_of_memory",
+        ("all of it is 12.0 GiB",),
+    ),
+    ("AssertionError: Torch not compiled with CUDA enabled", RTX_4090, "torch_without_cuda", ("CUDA build",)),
+    (
+        "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9866.00 MiB on device 1: cudaMalloc failed: out of "
+        "memory\nggml_gallocr_reserve_n: failed to allocate CUDA1 buffer of size 10345253120",
+        with_free(named("2x RTX 3060 12GB"), 8 * GIB),
+        "llama_gpu_buffer",
+        ("9.6 GiB were asked for", "-ngl"),
+    ),
+    (
+        "llama_model_load: error loading model: error loading model architecture: unknown model architecture: 'gemma4'",
+        RTX_4090,
+        "llama_unknown_architecture",
+        ("`gemma4`", "Update llama.cpp or Ollama"),
+    ),
+    (
+        "gguf_init_from_reader: invalid magic characters: 'Entr', expected 'GGUF'",
+        RTX_4090,
+        "llama_invalid_magic",
+        ("download it again",),
+    ),
+    (
+        "tensor 'blk.20.ffn_up.weight' data is not within the file bounds, model is corrupted or incomplete",
+        RTX_4090,
+        "llama_corrupt",
+        ("compare its size",),
+    ),
+    ("llama_init_from_model: V cache quantization requires flash_attn", T4, "llama_v_cache", ("-fa on",)),
+    (
+        "Error: model requires more system memory (9.8 GiB) than is available (7.1 GiB)",
+        named("i5-8500; 16GB"),
+        "ollama_system_memory",
+        ("16.0 GiB", "2.7 GiB are missing"),
+    ),
+    (
+        "Error: model requires more system memory (40.2 GiB) than is available (7.1 GiB)",
+        named("i5-8500; 16GB"),
+        "ollama_system_memory",
+        ("all of it is 16.0 GiB",),
+    ),
+    (
+        'level=INFO source=gpu.go:396 msg="no compatible GPUs were discovered"',
+        named("i5-8500; 16GB"),
+        "ollama_no_gpu",
+        ("No NVIDIA GPU", "on the processor"),
+    ),
+    (
+        "Error: llama runner process has terminated: exit status 2",
+        T4,
+        "ollama_runner",
+        ("journalctl -u ollama",),
+    ),
+    (
+        "Error: unable to load model: /root/.ollama/blobs/sha256-6a0746a1ec1a",
+        T4,
+        "ollama_load",
+        ("ollama pull",),
+    ),
+    (
+        "Illegal instruction (core dumped)",
+        recorded("linux-desktop-i5-8500"),
+        "illegal_instruction",
+        ("no AVX-512",),
+    ),
+    (
+        "Failed to initialize NVML: Driver/library version mismatch",
+        recorded("linux-rtx3090-driver-mismatch"),
+        "nvml_mismatch",
+        ("Restart the machine",),
+    ),
+    (
+        "RuntimeError: Failed to infer device type",
+        recorded("docker-without-nvidia-runtime"),
+        "vllm_no_device",
+        ("docker run --gpus all",),
+    ),
+    (
+        "RuntimeError: Failed to infer device type",
+        recorded("linux-rtx3060-module-not-loaded"),
+        "vllm_no_device",
+        ("No driver is in charge", "Install the NVIDIA driver"),
+    ),
+    (
+        "RuntimeError: Failed to infer device type",
+        recorded("linux-8x-mi300x"),
+        "vllm_no_device",
+        ("ROCm build",),
+    ),
+    (
+        "AssertionError: Torch not compiled with CUDA enabled",
+        named("M4 Max 64GB"),
+        "torch_without_cuda",
+        ("No NVIDIA GPU", "the device `mps`"),
+    ),
+    (
+        'msg="no compatible GPUs were discovered"',
+        recorded("linux-arc-b580-xe"),
+        "ollama_no_gpu",
+        ("Vulkan",),
+    ),
+    (
+        "The NVIDIA driver on your system is too old (found version 12020)",
+        recorded("linux-8x-mi300x"),
+        "driver_too_old",
+        ("run this where the error came up",),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "place", "expected", "facts"), CASES)
+def test_a_pasted_error_is_named_and_answered_with_this_machine(
+    text: str, place: Machine | tuple[str, str | None], expected: str, facts: tuple[str, ...]
+) -> None:
+    machine = place if isinstance(place, Machine) else named(*place)
+    findings = answer(text, machine)
+    assert [finding.id for finding in findings] == [f"error.{expected}"]
+    said = " ".join(f"{one.title} {one.evidence} {one.detail} {one.fix}" for one in findings)
+    assert [fact for fact in facts if fact not in said] == []
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_known_error_has_its_sentences_and_at_least_one_case(lang: str) -> None:
+    rows = {row.id for row in engine_errors()}
+    assert rows == {case[2] for case in CASES}
+    assert all(has(f"errors.{row}.{part}", lang) for row in rows for part in ("title", "detail"))
+
+
+@pytest.mark.parametrize(("text", "place"), [(case[0], case[1]) for case in CASES])
+def test_every_answer_can_be_given_in_korean(text: str, place: Machine | tuple[str, str | None]) -> None:
+    machine = place if isinstance(place, Machine) else named(*place)
+    english, korean = answer(text, machine), answer(text, machine, "ko")
+    assert [one.values for one in english] == [one.values for one in korean]
+    assert all(one.fix and one.fix != other.fix for one, other in zip(english, korean, strict=True))
+
+
+FREE_MEMORY = (
+    "Free memory on device cuda:0 (3.25/23.43 GiB) on startup is less than desired GPU memory utilization "
+    "(0.92, 21.56 GiB)."
+)
+
+
+def test_the_share_is_computed_from_what_is_free_now() -> None:
+    """(12 - 0.5) / 23.43 = 0.4908, never rounded up: the next hundredth would not start."""
+    held = ForeignProcess(pid=4711, name="ollama", memory_bytes=11 * GIB)
+    (finding,) = answer(FREE_MEMORY, with_free(named(*RTX_4090), 12 * GIB, held))
+    assert finding.values["utilization"] == 0.49
+    assert "ollama (4711)" in finding.evidence
+
+
+def test_memory_that_was_freed_since_needs_no_other_share() -> None:
+    (finding,) = answer(FREE_MEMORY, with_free(named(*RTX_4090), 23 * GIB))
+    assert "start again" in finding.fix
+    assert "utilization" not in finding.values
+
+
+def test_unknown_stays_unknown() -> None:
+    (finding,) = answer(
+        "The NVIDIA driver on your system is too old (found version 12020)", named("RTX 4090")
+    )
+    assert "Its driver is not known." in finding.evidence
+    assert "driver" not in finding.values
+
+
+def test_the_cause_is_told_and_the_line_that_only_reports_the_end_is_left_out() -> None:
+    text = "unable to allocate CUDA0 buffer\nError: llama runner process has terminated: exit status 2"
+    assert [one.id for one in explain(text, named(*RTX_4090))] == ["llama_gpu_buffer"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Address already in use",
+        "INFO: Application startup complete.",
+        "this model fits into memory",
+        "the driver is fine and the device is ready",
+    ],
+)
+def test_what_is_not_known_is_not_guessed(text: str) -> None:
+    assert answer(text, named(*RTX_4090)) == ()
+
+
+def test_escape_sequences_and_direction_marks_do_not_reach_the_page() -> None:
+    text = "\x1b[31munknown model architecture: '\x1b[0mgem\x07ma\u202e4'\x00"
+    for finding in answer(text, named(*RTX_4090)):
+        assert finding.evidence.isprintable()
+    (colored,) = answer("\x1b[31mTorch not compiled\x1b[0m with CUDA\x1b[1m enabled", named(*RTX_4090))
+    assert colored.id == "error.torch_without_cuda"
+
+
+def hostile_texts() -> list[str]:
+    seeds = ["CUDA out of memory. Tried to allocate ", "Free memory on device cuda:0 (1.1/1.1 ", "model's max seq len (",
+             "allocating 1", "unknown model architecture: '", "lib", "\x1b[", "1", " ", "\u202e", "<b>[red]{x}%s"]  # fmt: skip
+    return [(seed * (400_000 // len(seed) + 1))[:400_000] for seed in seeds]
+
+
+@pytest.mark.parametrize("text", hostile_texts())
+def test_a_hostile_text_costs_less_than_a_second(text: str) -> None:
+    machine = named(*RTX_4090)
+    explain("warm", machine)
+    began = time.process_time()
+    explain(text, machine)
+    assert time.process_time() - began < 1.0
+
+
+def test_no_pattern_repeats_without_a_bound() -> None:
+    unbounded = [
+        pattern
+        for row in engine_errors()
+        for pattern in (row.pattern, *row.details)
+        if re.search(r"(?<!\\)[*+]", pattern)
+    ]
+    assert unbounded == []
