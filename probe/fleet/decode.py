@@ -25,7 +25,7 @@ from probe.fleet.member import (
     Noted,
 )
 from probe.machine import Range
-from probe.report.model_index import BASIS_DIGITS, NO_SPEED
+from probe.report.model_index import BASIS_DIGITS, IDS_START, IDS_START_INDENTED, NO_SPEED, hash_of
 
 _MAJOR: Final = "1"
 _MAX_LINES: Final = 20_000
@@ -35,10 +35,8 @@ _MAX_FINDINGS: Final = 100
 _MAX_DEVICES: Final = 64
 _MAX_SIZE_BYTES: Final = 2**60
 _LETTERS: Final = "".join(VERDICT_OF_LETTER)
-_COMPACT: Final = b',"size_map":['
-_INDENTED: Final = b',\n  "size_map": ['
 _URL: Final = re.compile(r"https?://[!-~]{1,200}")
-_MORE_BYTES: Final = 4 * HEAD_BYTES  # where a machine with many devices takes more than the usual head
+_MORE_BYTES: Final = 4 * HEAD_BYTES  # for the first list of ids, and for machines with many devices
 _COUNTED: Final = ("discrete", "unified")
 
 
@@ -140,7 +138,7 @@ class _Tool(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Index(msgspec.Struct, frozen=True, gc=False):
-    ids: str
+    ids_hash: str
     verdicts: str
     bases: tuple[str, ...]
     basis: str
@@ -177,6 +175,9 @@ class _Kind(msgspec.Struct, frozen=True, gc=False):
     schema_version: str = "1.0"
 
 
+_Models = tuple[tuple[str, ...], dict[str, int]]  # ids, and the place of each
+
+
 class RefusedError(Exception):
     """A file that is no answer: message key and facts."""
 
@@ -195,7 +196,8 @@ class Decoder:
         self._kind = msgspec.json.Decoder(_Kind)
         self._lines = msgspec.json.Decoder(list[_Line])
         self._machine = msgspec.json.Decoder(MachineFacts)
-        self._ids: dict[str, tuple[tuple[str, ...], dict[str, int]]] = {}
+        self._ids: dict[str, _Models] = {}
+        self._hashed: dict[str, _Models] = {}
         self.whole = 0  # files that had to be decoded whole
 
     def member(self, opened: OpenFile, path: str) -> Member:
@@ -218,11 +220,12 @@ class Decoder:
     def _from_head(self, head: bytes, opened: OpenFile, path: str) -> Member | None:
         """The member, if the file is a report whose length is what its index says."""
         indented = head[1:2] in (b"\n", b"\r")
-        at = head.find(_INDENTED if indented else _COMPACT)
+        mark = IDS_START_INDENTED if indented else IDS_START
+        at = head.find(mark)
         if at < 0:
             return None
         try:
-            report = self._head.decode(head[:at] + b"}")
+            report = self._head.decode(head[:at] + b"}}")
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         index = report.model_index
@@ -231,20 +234,27 @@ class Decoder:
         rest = opened.size_bytes - at - (index.rest_bytes_indented if indented else index.rest_bytes)
         if rest not in (0, 1):  # 1: the file ends in a newline
             return None
-        lines = self._indexed(index)
+        models = self._hashed.get(index.ids_hash)
+        if models is None:
+            models = self._read_ids(head, at + len(mark) - 1, index.ids_hash)
+        lines = _indexed(index, models) if models is not None else None
         return None if lines is None else _member(report, lines, opened, path)
 
-    def _indexed(self, index: _Index) -> Lines | None:
-        ids, place = self._shared(index.ids)
-        count = len(ids)
-        if count > _MAX_LINES or len(index.verdicts) != count or len(index.basis) != count:
+    def _read_ids(self, head: bytes, start: int, ids_hash: str) -> _Models | None:
+        """The list of models that stands in this file, kept under its hash if that is its hash."""
+        end = head.find(b'"', start + 1)  # no id holds a quotation mark; one that does fails the hash
+        if end < 0:
             return None
-        known = NO_SPEED + BASIS_DIGITS[: len(index.bases)]
-        if index.verdicts.strip(_LETTERS) or index.basis.strip(known):
+        try:
+            ids = msgspec.json.decode(head[start : end + 1], type=str)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
-        return Lines(ids, place, index.verdicts, index.bases, index.basis, index.decode_tokens_per_s)
+        if hash_of(ids) != ids_hash:
+            return None
+        self._hashed[ids_hash] = self._shared(ids)
+        return self._hashed[ids_hash]
 
-    def _shared(self, ids: str) -> tuple[tuple[str, ...], dict[str, int]]:
+    def _shared(self, ids: str) -> _Models:
         known = self._ids.get(ids)
         if known is None:
             names = tuple(ids.split("\n")) if ids else ()
@@ -305,6 +315,18 @@ class Decoder:
         ]
         letters = "".join(LETTER_OF_VERDICT.get(verdict, "?") for _, verdict, _ in lines)
         return Lines(ids, place, letters, bases, basis, " ".join(figures))
+
+
+def _indexed(index: _Index, models: _Models) -> Lines | None:
+    """The lines, if there is one letter and one sign for each model."""
+    ids, place = models
+    count = len(ids)
+    if count > _MAX_LINES or len(index.verdicts) != count or len(index.basis) != count:
+        return None
+    known = NO_SPEED + BASIS_DIGITS[: len(index.bases)]
+    if index.verdicts.strip(_LETTERS) or index.basis.strip(known):
+        return None
+    return Lines(ids, place, index.verdicts, index.bases, index.basis, index.decode_tokens_per_s)
 
 
 def _utf8(raw: bytes) -> bytes:

@@ -10,7 +10,7 @@ from probe.errors import InputError
 from probe.fleet.member import Unreadable
 
 MAX_FILE_BYTES: Final = 32 * 1024 * 1024
-HEAD_BYTES: Final = 48 * 1024
+HEAD_BYTES: Final = 32 * 1024
 _FLAGS: Final = (
     os.O_RDONLY
     | getattr(os, "O_BINARY", 0)

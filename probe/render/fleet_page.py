@@ -16,7 +16,7 @@ from probe.render.fleet_words import (
 from probe.render.page import Block, Cell, Column, Facts, Item, Items, Page, Paragraph, Section, Table, Tone
 from probe.report.fleet_documents import STALE_AFTER_DAYS, FleetDocument, FleetMachine, LadderRow
 
-_MACHINES_SHOWN = 40
+_MACHINES_SHOWN = 30
 _ROWS_SHOWN = 15
 _VERDICTS = (Verdict.COMFORTABLE, Verdict.USABLE, Verdict.SLOW, Verdict.NO, Verdict.UNKNOWN)
 

@@ -186,13 +186,14 @@ class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
 class ModelIndex(msgspec.Struct, frozen=True, kw_only=True):
     """The lines of `models` as columns in the same order; made and explained in model_index.py."""
 
-    ids: str  # one id a line
     verdicts: str  # one letter a model: c u s n, ? for unknown
     bases: tuple[str, ...]
     basis: str  # one sign a model: place in `bases` as a digit or letter, - where no speed is known
     decode_tokens_per_s: str  # low, value, high of each model that has a speed, four digits, a blank between
-    rest_bytes: int  # of what follows this member in the file, without and with indentation
+    rest_bytes: int  # of what follows ids_hash in the file, without and with indentation
     rest_bytes_indented: int
+    ids_hash: str  # 16 letters of the SHA-256 of `ids`: who knows them stops here
+    ids: str  # one id a line
 
 
 class SummaryDocument(msgspec.Struct, frozen=True, kw_only=True):
