@@ -50,6 +50,7 @@ def kernel_class(quantization: str) -> str:
     return next(label for pattern, label in _KERNELS if pattern.match(name))
 
 
+@lru_cache(maxsize=64)
 def isa_class(isa: tuple[str, ...]) -> str:
     """The best instruction set with kernels: amx avx512 avxvnni avx2 avx i8mm dotprod neon base.
 
