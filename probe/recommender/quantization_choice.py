@@ -65,7 +65,8 @@ def best_quantization(
     if only is not None:
         return estimate(only[0])
     if not generates_text(spec):
-        return _first_fitting(NOT_GENERATING, estimate)
+        # The first of the best verdict: more RAM must not turn a usable 8-bit model into a slow 16-bit one.
+        return max((estimate(name) for name in NOT_GENERATING), key=lambda answer: ORDER[answer.verdict])
     anchor = estimate(ANCHOR)
     on_cpu = anchor.placement.kind is PlacementKind.CPU and gguf_repository(spec, Q4_0) is not None
     if anchor.fits is False:

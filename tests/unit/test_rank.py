@@ -24,7 +24,7 @@ from probe.recommender.quantization_choice import best_quantization
 from probe.recommender.rank import pareto, pareto_values, rank
 from probe.recommender.stale_catalog import with_stale_catalog
 from probe.recommender.start_commands import start_commands
-from probe.recommender.survey import Surveyed, survey
+from probe.recommender.survey import Surveyed, best_answer, survey
 from probe.report.build import build_check, build_report
 from probe.report.encode import sentence
 
@@ -397,3 +397,20 @@ def test_report_carries_roles_commands_and_the_next_step(lang: str) -> None:
     assert len(report.summary.next_step) == len(report.summary.next_step_codes) > 0
     own = next(route for route in report.summary.routes if route.route == "own_pc")
     assert own.example == first.model.id
+
+
+def test_more_ram_never_makes_an_embedding_model_slower() -> None:
+    """Qwen3-Embedding-8B: 16 bit is slow on a CPU where 8 bit is usable."""
+    spec = find_model("qwen3-embedding-8b")
+    order = [Verdict.NO, Verdict.UNKNOWN, Verdict.SLOW, Verdict.USABLE, Verdict.COMFORTABLE]
+    verdicts = [
+        order.index(
+            best_answer(
+                Estimator(machine_of(f"Core i5-12400; {ram}GB DDR4-3200 x2; windows 11"), Options()),
+                spec,
+                full=False,
+            ).verdict
+        )
+        for ram in (16, 32, 64)
+    ]
+    assert verdicts == sorted(verdicts)
