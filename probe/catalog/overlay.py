@@ -46,9 +46,9 @@ def write_overlay(folder: Path, model: ModelSpec) -> Path:
 
 
 def row_of(model: ModelSpec) -> ModelSpec:
-    """`model` without what only its file has: a row that needs no file."""
+    """`model` without what only its file has; its figures are computed, never taken from our tables."""
     nothing = dict.fromkeys(_ONLY_OF_FILES)
-    return msgspec.structs.replace(model, origin="catalog", **nothing)
+    return msgspec.structs.replace(model, origin="own", **nothing)
 
 
 def merged(catalog: tuple[ModelSpec, ...], overlay: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:

@@ -5,10 +5,12 @@ from typing import Annotated
 import typer
 
 from probe.cli import options
+from probe.cli.own_models import own_models_folder, use_own_models
 from probe.cli.plain_help import HELP_NAMES, LazyGroup, PlainCommand
 from probe.cli.session import session_of
 from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE
 
+Path = Annotated[str, typer.Argument(metavar="PATH", help="cli.argument.path")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="cli.argument.name")]
 
 app = typer.Typer(
@@ -53,6 +55,7 @@ def list_rows(
     from probe.report.catalog_documents import catalog_document
 
     session = session_of(ctx)
+    use_own_models()
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
     document = catalog_document()
 
@@ -92,6 +95,7 @@ def show(
     from probe.report.catalog_entry import catalog_entry
 
     session = session_of(ctx)
+    use_own_models()
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
     document = catalog_entry(name)
 
@@ -125,6 +129,7 @@ def validate(
     from probe.report.catalog_check import catalog_check
 
     session = session_of(ctx)
+    use_own_models()
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
     document = catalog_check(session.lang)
 
@@ -135,3 +140,55 @@ def validate(
 
     print_answer(Answer(document=document, page=page, csv=None, name="catalog-check"), wanted, session)
     return EXIT_ANSWER_IS_NO if document.problems else EXIT_DONE
+
+
+@app.command(
+    "add",
+    cls=PlainCommand,
+    help="cli.command.catalog_add",
+    epilog="cli.example.catalog_add",
+    context_settings=HELP_NAMES,
+)
+def add(
+    ctx: typer.Context,
+    path: Path,
+    *,
+    online: options.Online = False,
+    lang: options.Lang = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Add the model of a file or folder to the user's own rows; one that does not add up is refused."""
+    import msgspec
+
+    from probe.catalog.overlay import row_of, write_overlay
+    from probe.cli.console import say
+    from probe.cli.model_source import model_of
+    from probe.errors import InputError
+    from probe.estimate.identity import active_parameters, counted_parameters, discrepancies
+    from probe.estimate.not_modeled import NotModeledError
+    from probe.messages import t
+
+    session = session_of(ctx)
+    model = row_of(model_of(path, online=online))
+    folder = own_models_folder()
+    if folder is None:
+        raise InputError("catalog.no_own_folder")
+    if model.dimensions is None:
+        raise InputError("catalog.not_addable", model=model.id)
+    try:
+        if model.params_total is None:
+            # A config alone states no count: what its shapes make is the count.
+            counted = counted_parameters(model)
+            model = msgspec.structs.replace(
+                model, params_total=counted, params_text=counted, params_active=active_parameters(model)
+            )
+        wrong = discrepancies(model)
+    except NotModeledError as error:
+        raise InputError("catalog.not_addable", model=model.id) from error
+    if wrong:
+        first = wrong[0]
+        raise InputError(first.key, id=model.id, counted=first.counted, stated=first.stated)
+    written = write_overlay(folder, model)
+    if not quiet:
+        say(t("catalog.added", session.lang, model=model.id, path=str(written)))
+    return EXIT_DONE

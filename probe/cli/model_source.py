@@ -29,7 +29,9 @@ def model_of(text: str, *, online: bool = False) -> ModelSpec:
             raise InputError("cli.model.no_file", text=text)
         return _open(str(path))
     from probe.catalog.models import find_model
+    from probe.cli.own_models import use_own_models
 
+    use_own_models()
     try:
         return find_model(text)
     except UnknownNameError:

@@ -51,8 +51,10 @@ def report(
     from probe.cli.machine_source import machine_of
     from probe.cli.model_source import model_of
     from probe.cli.output import Answer, Wanted, print_answer
+    from probe.cli.own_models import use_own_models
 
     session = session_of(ctx)
+    use_own_models()
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
     if share is not None and not share.is_dir():
         raise InputError("share.no_folder", path=str(share))
