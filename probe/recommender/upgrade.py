@@ -11,11 +11,13 @@ from probe.errors import FactValue
 from probe.machine import Accelerator, AcceleratorKind, AcceleratorState, Machine
 from probe.messages.reason import Reason
 from probe.recommender.answer import Estimate, Verdict
+from probe.recommender.figures import nominal_bits
 from probe.recommender.fit import Estimator
 from probe.recommender.options import Options
 
 GIB = 1024**3
 _FOUR_BIT = "Q4_K_M"
+_FEWER_BITS = "Q3_K_M"
 _POINTS = {Verdict.COMFORTABLE: 3.0, Verdict.USABLE: 2.0, Verdict.SLOW: 1.0}
 _MAX_OFFICE_RAM = 256 * GIB
 _FAST_ENOUGH = 60.0
@@ -35,8 +37,13 @@ def upgrades(machine: Machine, options: Options) -> tuple[Change, ...]:
     """Changes that gain something, best first; each computed with the one estimator."""
     now = _answers(machine, options)
     found = []
-    for change_id, what, changed in _candidates(machine):
-        after = _answers(enrich(changed), options)
+    smaller = Reason(code="plan.change.fewer_bits", values={"quantization": _FEWER_BITS})
+    tried = [("fewer_bits", smaller, _answers(machine, options, _FEWER_BITS))]
+    tried += [
+        (change_id, what, _answers(enrich(changed), options))
+        for change_id, what, changed in _candidates(machine)
+    ]
+    for change_id, what, after in tried:
         gain = _score(after) - _score(now)
         helped = _most_helped(now, after)
         if gain <= 0 or not helped:
@@ -53,10 +60,10 @@ def upgrades(machine: Machine, options: Options) -> tuple[Change, ...]:
     return tuple(sorted(found, key=lambda change: -change.gain))
 
 
-def _answers(machine: Machine, options: Options) -> dict[str, Estimate]:
+def _answers(machine: Machine, options: Options, recipe: str = _FOUR_BIT) -> dict[str, Estimate]:
     estimator = Estimator(machine, options)
     return {
-        size.size_class: estimator.estimate(find_model(size.model), _FOUR_BIT, full=False)
+        size.size_class: estimator.estimate(find_model(size.model), recipe, full=False)
         for size in size_classes().size
     }
 
@@ -89,7 +96,8 @@ def _most_helped(before: dict[str, Estimate], after: dict[str, Estimate]) -> tup
 
 
 def _state(size_class: str, answer: Estimate) -> Reason:
-    values: dict[str, FactValue] = {"size": size_class, "speed": _speed(answer)}
+    bits = nominal_bits(answer.quantization)
+    values: dict[str, FactValue] = {"size": size_class, "bits": bits, "speed": _speed(answer)}
     return Reason(code=f"plan.state.{answer.verdict.value}", values=values)
 
 
