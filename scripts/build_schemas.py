@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from probe.machine import Machine
+from probe.report.bench_documents import BenchDocument
 from probe.report.diff_documents import DiffDocument
 from probe.report.documents import CheckDocument, DoctorDocument, ReportDocument
 from probe.report.documents_preflight import MatrixDocument, PreflightDocument, PreflightSetDocument
@@ -30,6 +31,7 @@ DOCUMENTS = {
     "plan": PlanDocument,
     "upgrade": UpgradeDocument,
     "train": TrainDocument,
+    "bench": BenchDocument,
     "fleet": FleetDocument,
     "diff": DiffDocument,
     "preflight": PreflightDocument,

@@ -32,10 +32,23 @@ def machine_of(
 
         found = from_spec(spec)
     else:
-        found = _live(session, quiet=quiet, record=record)
+        found = _measured(_live(session, quiet=quiet, record=record))
     from probe.catalog.enrich import enrich
 
     return enrich(found)
+
+
+def scanned_machine(session: Session, *, quiet: bool) -> Machine:
+    """This machine as it was found, nothing added: what measurements are fingerprinted on."""
+    return _live(session, quiet=quiet, record=None)
+
+
+def _measured(machine: Machine) -> Machine:
+    """The machine with what `probe bench` measured on it and still holds."""
+    from probe.benchmark.store import with_measurements
+    from probe.collectors.machine_identity import state_folder
+
+    return with_measurements(machine, state_folder())
 
 
 def _live(session: Session, *, quiet: bool, record: Path | None) -> Machine:

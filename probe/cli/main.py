@@ -18,6 +18,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "check": "probe.cli.check",
     "plan": "probe.cli.plan",
     "train": "probe.cli.train",
+    "bench": "probe.cli.bench",
     "preflight": "probe.cli.preflight",
     "doctor": "probe.cli.doctor",
     "fleet": "probe.cli.fleet",

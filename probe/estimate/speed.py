@@ -107,7 +107,7 @@ _SHAPES: Final[dict[int, tuple[ModelSpec, PromptShape]]] = {}
 
 
 def prompt_shape(spec: ModelSpec) -> PromptShape:
-    """What one prompt token of this model costs; of the input table one row is read, so nothing.
+    """What one prompt token of this model costs.
 
     Kept by identity: hashing a spec of a hundred fields would cost more than the estimate.
     """
@@ -124,11 +124,12 @@ def _shape_of(spec: ModelSpec) -> PromptShape:
     active = spec.params_active or spec.params_text or spec.params_total or 0
     if d is None:
         return PromptShape(2.0 * active, 0.0, 0.0, 0, experts=False)
-    embedding = 0 if d.tie_word_embeddings else d.vocab_size * d.hidden_size
+    # Of the input table one row is read, and the head computes the last token's logits only.
+    tables = d.vocab_size * d.hidden_size * (1 if d.tie_word_embeddings else 2)
     kinds = [d.kind_of(layer) for layer in range(d.num_hidden_layers)]
     width = d.num_attention_heads * d.head_dim
     return PromptShape(
-        2.0 * max(active - embedding, active // 2),
+        2.0 * max(active - tables, active // 5),
         float(width * sum(kind in _FULL for kind in kinds)),
         float(width * sum(kind is LayerKind.SLIDING for kind in kinds)),
         d.sliding_window or d.attention_chunk_size or 0,

@@ -86,13 +86,14 @@ def calibrated(
 
     Args:
         measurements: of this machine with its present fingerprint; stale ones must be left out.
+            Runs on a busy machine (`busy` in the subject) say nothing and are passed over.
     """
     known = constants or speed_constants()
     decode: list[tuple[RunInputs, float]] = []
     prompt: list[float] = []
     for measurement in measurements:
         run = inputs_of(measurement.subject)
-        if run is None or run.device != device.device:
+        if run is None or run.device != device.device or measurement.subject.get("busy") == "yes":
             continue
         if measurement.what == DECODE:
             expected = run_decode_speed(device, run, known)

@@ -2,6 +2,7 @@
 
 from probe.catalog.model_spec import ModelSpec
 from probe.engines.llama_cpp_split import plan_layers
+from probe.estimate.speed_calibration import calibrated
 from probe.estimate.speed_device import SpeedDevice
 from probe.estimate.weight_bytes import WeightBytes
 from probe.machine import Machine
@@ -16,9 +17,10 @@ def _active_expert_share(spec: ModelSpec) -> float:
     return shapes.experts_per_token / shapes.num_experts
 
 
-def _speed_device(
+def device_of_pool(
     pool: Pool, machine: Machine, *, active: int, kv: int, layers: int, link: float | None
 ) -> SpeedDevice:
+    """The device of a pool as the speed model sees it, with the bytes one token reads there."""
     device = pool.accelerator
     if device is None:
         cpu = machine.cpu
@@ -103,7 +105,7 @@ def speed_devices(
             link = pools.coherent.bytes_per_s
             loaded = weights.loaded_bytes or 1
             found.append(
-                _speed_device(
+                device_of_pool(
                     pool,
                     machine,
                     active=round(own * (1 - spilled / loaded)),
@@ -127,10 +129,12 @@ def speed_devices(
         if pool.device == "cpu" and spilled and pool.device not in active:
             continue
         found.append(
-            _speed_device(
+            device_of_pool(
                 pool, machine, active=round(own), kv=kv, layers=layers.get(pool.device, 0), link=link
             )
         )
+    if machine.measurements:
+        return tuple(calibrated(device, machine.measurements) for device in found)
     return tuple(found)
 
 

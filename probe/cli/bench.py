@@ -1,0 +1,92 @@
+"""`probe bench`: measured bandwidth of RAM, GPU and links, and real tokens a second beside the estimate."""
+
+from typing import Annotated
+
+import typer
+
+from probe.cli import options
+from probe.cli.plain_help import single_command
+from probe.cli.session import session_of
+from probe.errors import EXIT_DONE
+
+Model = Annotated[str | None, typer.Option("--model", metavar="FILE", help="bench.option.model")]
+Program = Annotated[str | None, typer.Option("--llama-bench", metavar="PROGRAM", help="bench.option.program")]
+NoEngine = Annotated[bool, typer.Option("--no-engine", help="bench.option.no_engine")]
+NoSave = Annotated[bool, typer.Option("--no-save", help="bench.option.no_save")]
+
+
+def bench(
+    ctx: typer.Context,
+    *,
+    model: Model = None,
+    llama_bench: Program = None,
+    no_engine: NoEngine = False,
+    no_save: NoSave = False,
+    json: options.Json = False,
+    format_name: options.Format = None,
+    output: options.Output = None,
+    lang: options.Lang = None,
+    alias: options.Alias = None,
+    no_host_name: options.NoHostName = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Measure this machine, keep the figures, and show them beside what we had estimated."""
+    from probe.benchmark.store import fingerprint, save_measurements, stale_measurements
+    from probe.catalog.enrich import enrich
+    from probe.cli.bench_session import BenchSession, EngineAsk
+    from probe.cli.console import say
+    from probe.cli.machine_source import scanned_machine
+    from probe.cli.output import Answer, Wanted, print_answer
+    from probe.collectors.machine_identity import state_folder
+    from probe.machine.redact import redact
+    from probe.messages import t
+    from probe.messages.reason import Reason
+    from probe.report.bench_documents import BenchDocument
+    from probe.report.encode import sentence
+
+    session = session_of(ctx)
+    wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    scanned = scanned_machine(session, quiet=quiet)
+    mark = fingerprint(scanned)
+
+    def tell(key: str) -> None:
+        if not quiet:
+            say(t(key, session.lang))
+
+    run = BenchSession(enrich(scanned), mark, tell)
+    run.measure_memory()
+    run.measure_gpus()
+    if not no_engine:
+        run.measure_engine(EngineAsk(model=model, program=llama_bench))
+    folder = state_folder()
+    stored, stale = False, 0
+    if not no_save and folder is not None:
+        # Only now, in one step: whoever interrupts before keeps what was stored earlier.
+        stale = len(stale_measurements(folder, mark))
+        try:
+            save_measurements(folder, run.measurements)
+            stored = True
+        except OSError as error:
+            run.notes.append(Reason(code="bench.note.not_stored", values={"detail": str(error)[:120]}))
+    shown = redact(scanned, alias=alias, show_host_name=not no_host_name)
+    document = BenchDocument(
+        machine_name=shown.host.name,
+        measurements=tuple(run.measurements),
+        runs=tuple(run.runs),
+        notes=tuple(sentence(note, session.lang) for note in run.notes),
+        note_codes=tuple(run.notes),
+        stored=stored,
+        stale=stale,
+    )
+
+    def page() -> object:
+        from probe.render.bench_page import bench_page
+
+        return bench_page(document, session.lang)
+
+    print_answer(Answer(document=document, page=page, csv=None, name=document.machine_name), wanted, session)
+    return EXIT_DONE
+
+
+app = single_command("bench", bench)
