@@ -13,11 +13,13 @@ from probe.messages.reason import Reason
 from probe.recommender.answer import Estimate, Verdict
 from probe.recommender.figures import nominal_bits
 from probe.recommender.fit import Estimator
+from probe.recommender.fit_vllm import VllmEstimator
 from probe.recommender.options import Options
 
 GIB = 1024**3
 _FOUR_BIT = "Q4_K_M"
 _FEWER_BITS = "Q3_K_M"
+_VLLM_FORMAT = "awq"
 _POINTS = {Verdict.COMFORTABLE: 3.0, Verdict.USABLE: 2.0, Verdict.SLOW: 1.0}
 _MAX_OFFICE_RAM = 256 * GIB
 _FAST_ENOUGH = 60.0
@@ -39,6 +41,8 @@ def upgrades(machine: Machine, options: Options) -> tuple[Change, ...]:
     found = []
     smaller = Reason(code="plan.change.fewer_bits", values={"quantization": _FEWER_BITS})
     tried = [("fewer_bits", smaller, _answers(machine, options, _FEWER_BITS))]
+    if len([device for device in machine.usable_gpus() if device.vendor == "nvidia"]) > 1:
+        tried.append(("another_engine", Reason(code="plan.change.vllm"), _with_vllm(machine, options, now)))
     tried += [
         (change_id, what, _answers(enrich(changed), options))
         for change_id, what, changed in _candidates(machine)
@@ -66,6 +70,21 @@ def _answers(machine: Machine, options: Options, recipe: str = _FOUR_BIT) -> dic
         size.size_class: estimator.estimate(find_model(size.model), recipe, full=False)
         for size in size_classes().size
     }
+
+
+def _with_vllm(machine: Machine, options: Options, now: dict[str, Estimate]) -> dict[str, Estimate]:
+    """Several NVIDIA cards: vLLM computes inside each layer on all of them; taken where it is better."""
+    vllm = VllmEstimator(machine, options)
+    better = dict(now)
+    for size in size_classes().size:
+        answer = vllm.estimate(find_model(size.model), _VLLM_FORMAT, full=False)
+        if _worth(answer) > _worth(now[size.size_class]):
+            better[size.size_class] = answer
+    return better
+
+
+def _worth(answer: Estimate) -> tuple[float, float]:
+    return _POINTS.get(answer.verdict, 0.0), _speed(answer)
 
 
 def _speed(answer: Estimate) -> float:

@@ -61,3 +61,15 @@ def test_first_upgrade(spec: str, first: str) -> None:
 
 def test_a_soldered_machine_is_not_offered_more_ram() -> None:
     assert "more_ram" not in {change.id for change in upgrades(enrich(from_spec("M4 Max 64GB")), Options())}
+
+
+def test_several_new_cards_are_offered_another_engine_and_old_ones_are_not() -> None:
+    """vLLM's wheel has code for compute capability 8.6, none for 6.0."""
+    offered = [
+        {change.id for change in upgrades(enrich(from_spec(spec)), Options())}
+        for spec in (
+            "2x RTX 3060 12GB; Core i5-12400; 32GB DDR4-3200 x2; ubuntu 24.04",
+            "2x Tesla P100 12GB; Xeon E5-2690 v4; 128GB DDR4-2400 x4; ubuntu 24.04",
+        )
+    ]
+    assert ["another_engine" in ids for ids in offered] == [True, False]
