@@ -32,7 +32,8 @@ PROMPT_SIGMA: Final = 0.2
 # Where nothing is measured: middle and width (one sigma, in logarithms) of every kind of key.
 # The widest keys carry our expectation, the narrower ones start at no difference from their parent.
 EFFICIENCY: Final = {"": Prior(math.log(0.87), 0.08), "vendor": Prior(0, 0.06), "backend": Prior(0, 0.06)}
-EFFICIENCY_AGE: Final = Prior(0, 0.05)
+EFFICIENCY_AGE: Final = Prior(0, 0.08)
+CPU_EFFICIENCY_AGE: Final = Prior(0, 0.15)
 KERNELS: Final = {  # operations a byte
     "f16": 4, "q8": 6, "q4": 11, "q5": 14, "k4": 13, "iq4": 14, "k23": 30, "iq": 60, "fp4": 14,
 }  # fmt: skip
@@ -83,7 +84,19 @@ class DecodeFit:
         self.terms = Terms()
         self.solution: dict[Key, float] = {}
         self.names = [case.device_name for case in self.cases]
+        self.inputs = self._inputs()
         self._columns()
+
+    def _inputs(self) -> dict[str, Array]:
+        first = [case.devices[0] for case in self.cases]
+        return {
+            "rate": np.array([reading_rate(device) or 1.0 for device in first]),
+            "size": np.array([float(device.active_weight_bytes) for device in first]),
+            "kv": np.array([float(device.kv_bytes) for device in first]),
+            "layers": np.array([float(device.layers) for device in first]),
+            "power": np.array([arithmetic_per_s(device, self.ratios, {}) for device in first]),
+            "moe": np.array([float(case.moe) for case in self.cases]),
+        }
 
     def _columns(self) -> None:
         add = self.terms.add
@@ -147,44 +160,43 @@ class DecodeFit:
 
     def fit(self, start: Mapping[Key, float] | None = None) -> Array:
         """The unknowns, in the order of the terms."""
-        c = self.cases
-        first = [case.devices[0] for case in c]
-        rate = np.array([reading_rate(device) or 1.0 for device in first])
-        size = np.array([float(device.active_weight_bytes) for device in first])
-        kv = np.array([float(device.kv_bytes) for device in first])
-        layers = np.array([float(device.layers) for device in first])
-        power = np.array([arithmetic_per_s(device, self.ratios, {}) for device in first])
-        moe = np.array([case.moe for case in c])
-        target = np.log(np.array([1 / (case.decode or 1.0) for case in c]))
-        d, p = self.design, self.sharpness
-
-        def model(x: Array) -> tuple[Array, Array]:
-            e = np.exp(d["efficiency"] @ x)
-            reading = size / (rate * e)
-            unpacking = size * np.exp(d["kernel"] @ x) / power
-            weights: Array = (reading**p + unpacking**p) ** (1 / p)
-            part = (reading / weights) ** p
-            cache = kv / (rate * e) * np.exp(d["cache"] @ x)
-            overhead = layers * np.exp(d["layer"] @ x)
-            experts = np.where(moe, layers * np.exp(d["experts"] @ x), 0.0)
-            total = weights + cache + overhead + experts
-
-            def share(value: Array) -> Array:
-                column: Array = (value / total)[:, None]
-                return column
-
-            jacobian = (
-                -d["efficiency"] * share(weights * part + cache)
-                + d["kernel"] * share(weights * (1 - part))
-                + d["cache"] * share(cache)
-                + d["layer"] * share(overhead)
-                + d["experts"] * share(experts)
-            )
-            return np.log(total), jacobian
-
+        target = np.log(np.array([1 / (case.decode or 1.0) for case in self.cases]))
         return gauss_newton(
-            model, target, device_weights(self.names), self.terms, sigma=DECODE_SIGMA, start=start
+            self.log_seconds,
+            target,
+            device_weights(self.names),
+            self.terms,
+            sigma=DECODE_SIGMA,
+            start=start,
         )
+
+    def log_seconds(self, x: Array) -> tuple[Array, Array]:
+        """Logarithms of the seconds a token that the unknowns give, and their slopes."""
+        d, p, given = self.design, self.sharpness, self.inputs
+        e = np.exp(d["efficiency"] @ x)
+        reading = given["size"] / (given["rate"] * e)
+        unpacking = given["size"] * np.exp(d["kernel"] @ x) / given["power"]
+        weights: Array = (reading**p + unpacking**p) ** (1 / p)
+        part = (reading / weights) ** p
+        slower = np.exp(d["cache"] @ x) / e
+        cache = given["kv"] / given["rate"] * np.maximum(1.0, slower)
+        free = np.where(slower > 1.0, cache, 0.0)
+        overhead = given["layers"] * np.exp(d["layer"] @ x)
+        experts = given["moe"] * given["layers"] * np.exp(d["experts"] @ x)
+        total = weights + cache + overhead + experts
+
+        def share(value: Array) -> Array:
+            column: Array = (value / total)[:, None]
+            return column
+
+        jacobian = (
+            -d["efficiency"] * share(weights * part + free)
+            + d["kernel"] * share(weights * (1 - part))
+            + d["cache"] * share(free)
+            + d["layer"] * share(overhead)
+            + d["experts"] * share(experts)
+        )
+        return np.log(total), jacobian
 
     def constants(self, start: Mapping[Key, float] | None = None) -> DecodeConstants:
         """The fitted terms, without those of single devices and boards."""
@@ -206,6 +218,8 @@ def tables_of(terms: Terms, x: Array, names: Iterable[str]) -> dict[str, dict[st
 def _efficiency(kind: str, old: bool, wide: float) -> Prior:
     if old:
         return Prior(-0.02, 0.05)
+    if kind == "age" and wide > 1:
+        return CPU_EFFICIENCY_AGE
     prior = EFFICIENCY.get(kind, EFFICIENCY_AGE)
     return Prior(prior.mean, prior.sd * wide if kind else prior.sd)
 
@@ -289,7 +303,7 @@ class PromptFit:
                 if old:
                     continue
                 if kind in ("", "backend") or (cpu and kind == "vendor"):
-                    rate.append(add("rate", f"{key}|{kernel}", Prior(0.0, 0.3)))
+                    rate.append(add("rate", f"{key}|{kernel}", Prior(0.0, 0.5 if cpu else 0.3)))
                     attention.append(add("attention", key, Prior(0.5 if not kind else 0.0, 0.7)))
                     if case.moe:
                         rate.append(add("rate", f"{key}|experts", Prior(-0.2 if not kind else 0.0, 0.4)))

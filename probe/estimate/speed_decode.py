@@ -65,7 +65,7 @@ def decode_times(
     both = kernel_keys(keys, kernel)
     wide = c.efficiency.get("cpu|wide", 0.0) * wideness(device)
     shifts = device.shifts
-    efficiency = math.exp(term(c.efficiency, both) + wide + shifts.efficiency)
+    efficiency = min(1.0, math.exp(term(c.efficiency, both) + wide + shifts.efficiency))
     size = device.active_weight_bytes if weight_bytes is None else weight_bytes
     reading = size / (rate * efficiency)
     arithmetic = arithmetic_per_s(device, constants.flops_per_byte, c.core_rate)
@@ -75,7 +75,8 @@ def decode_times(
     slower = 0.0
     if without_flash_attention:
         slower = term(c.cache, ("noflash", f"noflash|{device.vendor}/{device.backend}"))
-    cache = device.kv_bytes / (rate * efficiency) * math.exp(term(c.cache, keys) + slower)
+    # The cache is read at no more than the memory's rate either.
+    cache = device.kv_bytes / rate * max(1.0, math.exp(term(c.cache, keys) + slower) / efficiency)
     overhead = math.exp(term(c.layer, keys))
     if experts:
         overhead += math.exp(term(c.experts, keys))
