@@ -26,7 +26,8 @@ from probe.estimate.speed_calibration import RunInputs, fit_shifts
 from probe.estimate.speed_class import CPU
 from probe.estimate.speed_figures import SpeedFigures
 from scripts.speed_fit import DecodeFit, PromptFit, typical_ratios
-from scripts.speed_rows import DATA, EXCLUDED, NAMES, ROOT, Case, is_llama_cpp, load
+from scripts.speed_places import NAMES, ROOT
+from scripts.speed_rows import DATA, EXCLUDED, Case, is_llama_cpp, load
 from scripts.speed_splits import fit_splits
 from scripts.speed_terms import Key, device_weights, weighted_quantile
 

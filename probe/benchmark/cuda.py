@@ -94,6 +94,9 @@ def measure_cuda(time_limit_s: float = TIME_LIMIT_S, command: tuple[str, ...] | 
         # Also when the user interrupts: no child is left behind.
         if child.poll() is None:
             child.kill()
+            child.wait()
         reader.join(1.0)
+        if child.stdout is not None and not reader.is_alive():
+            child.stdout.close()
     found = parse_figures(b"".join(lines).decode("utf-8", "replace"))
     return found._replace(timed_out=timed_out)

@@ -65,7 +65,8 @@ def decode_times(
     both = kernel_keys(keys, kernel)
     wide = c.efficiency.get("cpu|wide", 0.0) * wideness(device)
     shifts = device.shifts
-    efficiency = min(1.0, math.exp(term(c.efficiency, both) + wide + shifts.efficiency))
+    # A measured shift may lead above 1: the bandwidth was a prior, and this machine has more modules.
+    efficiency = min(1.0, math.exp(term(c.efficiency, both) + wide)) * math.exp(shifts.efficiency)
     size = device.active_weight_bytes if weight_bytes is None else weight_bytes
     reading = size / (rate * efficiency)
     arithmetic = arithmetic_per_s(device, constants.flops_per_byte, c.core_rate)
