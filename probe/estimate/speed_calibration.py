@@ -120,6 +120,7 @@ def _plausible(factor: float) -> bool:
 
 _SHIFTS: Final = ("efficiency", "kernel", "layer")
 _STEP: Final = 1e-4
+_RANGE_SIGMAS: Final = 2.56  # from end to end of a range that holds four in five
 
 
 def fit_shifts(device: SpeedDevice, runs: list[tuple[RunInputs, float]], constants: SpeedConstants) -> Shifts:
@@ -127,7 +128,7 @@ def fit_shifts(device: SpeedDevice, runs: list[tuple[RunInputs, float]], constan
 
     Maximum a posteriori with Gaussian spreads of the class (`device_sd`), by a few Newton steps.
     """
-    sd = constants.decode.device_sd
+    sd = constants.decode.device_sd | {"efficiency": _efficiency_sd(device, constants)}
     values = [0.0, 0.0, 0.0]
     for _ in range(6):
         gradient = [value / sd[name] ** 2 for name, value in zip(_SHIFTS, values, strict=True)]
@@ -147,6 +148,13 @@ def fit_shifts(device: SpeedDevice, runs: list[tuple[RunInputs, float]], constan
                     normal[row][col] += slopes[row] * slopes[col] / sd["noise"] ** 2
         values = [value - step for value, step in zip(values, _solve(normal, gradient), strict=True)]
     return Shifts(efficiency=values[0], kernel=values[1], layer=values[2])
+
+
+def _efficiency_sd(device: SpeedDevice, constants: SpeedConstants) -> float:
+    """The spread of the class and that of the bandwidth: RAM may have one module where we expect two."""
+    own = device.bandwidth
+    doubt = math.log(own.high / own.low) / _RANGE_SIGMAS if own is not None and own.low > 0 else 0.0
+    return math.hypot(constants.decode.device_sd["efficiency"], doubt)
 
 
 def _log_seconds(
