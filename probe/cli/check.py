@@ -56,6 +56,8 @@ def check(
     asked = Options(
         context=context,
         parallel=parallel,
+        context_asked=options.is_asked(ctx, "context"),
+        parallel_asked=options.is_asked(ctx, "parallel"),
         engine=engine,
         quantization=quantization,
         kv_type=kv_type,

@@ -97,3 +97,9 @@ NoHostName = Annotated[bool, typer.Option("--no-host-name", help="cli.option.no_
 ApiUrl = Annotated[str | None, typer.Option("--api-url", metavar="URL", help="cli.option.api_url")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="cli.option.verbose")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="cli.option.quiet")]
+
+
+def is_asked(ctx: typer.Context, name: str) -> bool:
+    """Whether the user gave this option; False when it stands at its default."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"

@@ -27,6 +27,7 @@ def plan(
     spec: options.MachineSpec = None,
     context: options.Context = options.DEFAULT_CONTEXT,
     parallel: options.Parallel = 1,
+    engine: options.Engine = None,
     quantization: options.Quantization = None,
     kv_type: options.KvType = None,
     speed: Speed = None,
@@ -52,6 +53,9 @@ def plan(
     asked = Options(
         context=context,
         parallel=parallel,
+        context_asked=options.is_asked(ctx, "context"),
+        parallel_asked=options.is_asked(ctx, "parallel"),
+        engine=engine,
         quantization=quantization,
         kv_type=kv_type,
         reserve_bytes=reserve,

@@ -6,6 +6,7 @@ import msgspec
 
 from probe.estimate.breakdown import MemoryBreakdown
 from probe.estimate.speed_figures import SpeedFigures
+from probe.machine import ByteRange
 from probe.messages.reason import Reason
 
 __all__ = ["Estimate", "Placement", "PlacementKind", "Reason", "Split", "Verdict"]
@@ -70,3 +71,5 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     command: str | None = None
     alternatives: "tuple[Estimate, ...]" = ()
     rule_of_thumb_bytes: int | None = None
+    memory_range: ByteRange | None = None  # ends of the total where a rule of the engine is not known exactly
+    not_modeled: tuple[Reason, ...] = ()  # what the engine also takes or does, and these figures leave out

@@ -12,6 +12,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     context: int = 8192
     parallel: int = 1
+    context_asked: bool = True  # False: the default; a front end asked for with --engine then takes its own
+    parallel_asked: bool = True
     purposes: tuple[str, ...] = ()
     engine: str | None = None
     quantization: str | None = None

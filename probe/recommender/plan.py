@@ -8,6 +8,7 @@ from probe.catalog.model_spec import ModelSpec
 from probe.catalog.plan_machines import machine_groups
 from probe.messages.reason import Reason
 from probe.recommender.answer import Estimate, Verdict
+from probe.recommender.estimators import LLAMA_CPP, engine_asked, estimator_for
 from probe.recommender.fit import Estimator
 from probe.recommender.options import Options
 from probe.recommender.quantization_choice import ANCHOR, native_only
@@ -45,11 +46,15 @@ def plan(
     """One option per group, the groups in which nothing runs the model left out.
 
     Without an asked quantization every machine is judged at Q4_K_M or the model's own
-    form, so that machines are compared at the same quality. Where no machine of a group
-    is comfortable, the best of the group is shown with its verdict.
+    form, so that machines are compared at the same quality; an engine that does not load
+    GGUF files takes the best of its formats. Where no machine of a group is comfortable,
+    the best of the group is shown with its verdict.
 
     Args:
         wanted_tokens_per_s: a decode speed that must be reached besides the verdict.
+
+    Raises:
+        UnknownNameError: no such engine, or one whose memory is not computed yet.
     """
     chosen = []
     for group in machine_groups():
@@ -82,7 +87,11 @@ def _order(answer: Estimate) -> tuple[int, float]:
 
 
 def _answer(machine: str, spec: ModelSpec, options: Options) -> Estimate:
-    estimator = Estimator(enrich(from_spec(machine)), options)
+    found = enrich(from_spec(machine))
+    if engine_asked(options) != LLAMA_CPP:
+        other = estimator_for(found, options)
+        return other.estimate(spec, options.quantization) if options.quantization else other.best(spec)
+    estimator = Estimator(found, options)
     if options.quantization is not None:
         return best_answer(estimator, spec, full=False)
     only = native_only(spec)

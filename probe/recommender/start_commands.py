@@ -6,6 +6,7 @@ from probe.catalog.model_spec import ModelSpec
 from probe.catalog.repositories import MXFP4, file_tag, gguf_repository
 from probe.recommender.answer import Estimate
 
+_LOADS_GGUF: Final = ("llama.cpp", "ollama", "lmstudio")
 # What an Ollama tag without a suffix holds in today's library.
 _TAGGED: Final = frozenset({"Q4_K_M", MXFP4})
 
@@ -23,7 +24,9 @@ def start_commands(spec: ModelSpec, answer: Estimate) -> dict[str, str]:
     if not answer.fits:
         return found
     if answer.command is not None:
-        found["llama.cpp"] = answer.command
+        found[answer.engine] = answer.command
+    if answer.engine not in _LOADS_GGUF:
+        return found
     if spec.origin != "catalog":
         return found
     tag = file_tag(answer.quantization)

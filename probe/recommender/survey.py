@@ -22,6 +22,14 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
     answer: Estimate
 
 
+class LlamaCppChoice(Estimator):
+    """llama.cpp's estimator, which also says which quantization to take."""
+
+    def best(self, spec: ModelSpec) -> Estimate:
+        """The answer in the quantization to take, with its longest context and its command."""
+        return best_answer(self, spec, full=True)
+
+
 def best_answer(estimator: Estimator, spec: ModelSpec, *, full: bool) -> Estimate:
     """The answer for `spec`: in the asked quantization, else in the one to take."""
     asked = estimator.options.quantization

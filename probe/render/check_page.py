@@ -31,6 +31,9 @@ def check_page(check: CheckDocument, lang: str, *, explain: bool = False) -> Pag
         if check.alternatives
         else None,
         _section("inputs", lang, *_input_blocks(check, lang)) if explain and check.speed.inputs else None,
+        _section("not_modeled", lang, Items(items=tuple(Item(text=text) for text in check.not_modeled)))
+        if explain and check.not_modeled
+        else None,
     ]
     return Page(
         title=t("page.title.check", lang, model=check.model.name, machine=_machine(check, lang)),
@@ -111,6 +114,10 @@ def _model_facts(check: CheckDocument, lang: str) -> Facts:
 
 def _memory_section(check: CheckDocument, lang: str) -> Section | None:
     blocks = memory_blocks(check.memory, lang)
+    band = check.memory_range
+    if blocks and band is not None:
+        low, high = gib(band.low, lang), gib(band.high, lang)
+        blocks.append(Paragraph(t("page.memory.range", lang, low=low, high=high), Tone.FAINT))
     return _section("memory", lang, *blocks) if blocks else None
 
 

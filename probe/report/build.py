@@ -3,21 +3,18 @@
 import msgspec
 
 from probe import __version__
-from probe.catalog.engines import find_engine
 from probe.catalog.model_spec import ModelSpec
 from probe.catalog.models import catalog_date
-from probe.errors import InputError, UnknownNameError
+from probe.errors import InputError
 from probe.machine import Machine
 from probe.machine.redact import redact
 from probe.messages import t
 from probe.recommender.answer import Estimate, Verdict
 from probe.recommender.companion import companion, companion_spec, estimator_beside
 from probe.recommender.engine_verdicts import engine_verdicts
+from probe.recommender.estimators import LLAMA_CPP, answer_of, engine_asked
 from probe.recommender.findings import Effect, Finding, find_problems
-from probe.recommender.fit import ENGINE as LLAMA_CPP
 from probe.recommender.fit import Estimator
-from probe.recommender.fit_vllm import ENGINE as VLLM
-from probe.recommender.fit_vllm import VllmEstimator
 from probe.recommender.headline import headline, routes
 from probe.recommender.merit import Filters
 from probe.recommender.next_step import next_step
@@ -114,6 +111,9 @@ def build_check(machine: Machine, spec: ModelSpec, options: Options, *, lang: st
         **estimate_fields(answer, spec, lang),
         machine_name=named(machine, options).host.name,
         companion=_companion_document(beside, options, lang),
+        memory_range=answer.memory_range,
+        not_modeled=tuple(sentence(reason, lang) for reason in answer.not_modeled),
+        not_modeled_codes=answer.not_modeled,
     )
 
 
@@ -131,17 +131,12 @@ def engine_answer(
     Raises:
         UnknownNameError: no such engine, or one whose memory is not computed yet.
     """
-    engine = find_engine(options.engine).id if options.engine is not None else LLAMA_CPP
+    engine = engine_asked(options)
     if engine == LLAMA_CPP:
         return best_answer(estimator_beside(machine, options, beside), spec, full=True)
     if beside is not None:
         raise InputError("answer.with.engine", engine=engine)
-    if engine == VLLM:
-        estimator = VllmEstimator(machine, options)
-        if options.quantization is None:
-            return estimator.best(spec)
-        return estimator.estimate(spec, options.quantization)
-    raise UnknownNameError("answer.engine.not_computed", engine, (LLAMA_CPP, VLLM))
+    return answer_of(machine, spec, options)
 
 
 def build_report(machine: Machine, options: Options, *, lang: str, created_at: str) -> ReportDocument:

@@ -235,6 +235,9 @@ class CheckDocument(EstimateDocument, frozen=True, kw_only=True, tag_field="kind
     schema_version: str = SCHEMA_VERSION
     machine_name: str | None = None
     companion: EstimateDocument | None = None  # the model of --with, loaded all the time
+    memory_range: ByteRange | None = None  # the total's ends where the engine's rules leave some room
+    not_modeled: tuple[str, ...] = ()  # what the figures of this engine leave out
+    not_modeled_codes: tuple[Reason, ...] = ()
 
 
 class DoctorDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="doctor"):

@@ -49,7 +49,12 @@ def report_in(report: ReportDocument, lang: str) -> ReportDocument:
 
 def check_in(check: CheckDocument, lang: str) -> CheckDocument:
     """The same answer for one model with its sentences in `lang`."""
-    return _replace(check, companion=_maybe(check.companion, lang), **_sentences(check, lang))
+    return _replace(
+        check,
+        companion=_maybe(check.companion, lang),
+        not_modeled=_all(check.not_modeled_codes, lang, check.not_modeled),
+        **_sentences(check, lang),
+    )
 
 
 def _sentences(estimate: EstimateDocument, lang: str) -> dict[str, Any]:
