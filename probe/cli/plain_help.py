@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from probe.cli.console import width
+from probe.cli.rare_options import RARE_IN_REPORT, RARE_OPTIONS
 from probe.cli.session import session_of
 from probe.cli.values import nearest
 from probe.errors import InputError, UnknownNameError
@@ -17,6 +18,8 @@ from probe.render.text import cell_width, pad, wrap
 HELP_NAMES: Final[dict[str, Any]] = {"help_option_names": ["--help", "-h"]}
 _MAX_WIDTH: Final = 100
 _LEFT_LIMIT: Final = 22
+_NO_BREAK: Final = "\0"  # holds an option and its value on one line
+_EXAMPLE_GAP: Final = "   "  # parts an example from what it brings
 _Rows = list[tuple[str, str]]
 
 
@@ -24,8 +27,11 @@ def _translated(key: str | None, lang: str) -> str:
     return t(key, lang) if key and has(key, lang) else key or ""
 
 
-def _first_sentence(text: str) -> str:
-    return text.partition(". ")[0].rstrip(".")
+def _summary(name: str, lang: str) -> str:
+    """What a command answers, short enough for a line of the list."""
+    if has(f"cli.summary.{name}", lang):
+        return t(f"cli.summary.{name}", lang)
+    return _translated(f"cli.command.{name}", lang).partition(". ")[0].rstrip(".")
 
 
 def _spelling(parameter: Any) -> str:
@@ -55,19 +61,43 @@ def _listed(rows: Iterable[tuple[str, str]], columns: int) -> list[str]:
     return lines
 
 
+def _examples(text: str, columns: int) -> list[str]:
+    """Commands with what they bring beside them, or below them where the line is too narrow."""
+    pairs = [line.partition(_EXAMPLE_GAP)[::2] for line in text.strip().splitlines()]
+    left_width = max(cell_width(example) for example, _ in pairs)
+    beside = all(left_width + cell_width(brings.strip()) + 4 <= columns for _, brings in pairs)
+    lines = []
+    for example, brings in pairs:
+        if beside or not brings.strip():
+            lines.append(f"  {pad(example, left_width)}  {brings.strip()}".rstrip())
+        else:
+            lines += [f"  {example}", *(f"      {line}" for line in wrap(brings.strip(), columns - 6))]
+    return lines
+
+
 def help_text(command: Any, context: typer.Context, commands: _Rows) -> str:
-    """The help page of one command: what it answers, its options, examples."""
-    lang = session_of(context).lang
+    """The help page of one command: what it answers, its options, examples.
+
+    One screen: options that few people need are only named, unless the run
+    is verbose.
+    """
+    session = session_of(context)
+    lang = session.lang
     columns = min(width(), _MAX_WIDTH)
     arguments: _Rows = []
     options: _Rows = []
+    rare: list[str] = []
+    rare_options = RARE_OPTIONS | RARE_IN_REPORT if context.parent is None else RARE_OPTIONS
     for parameter in command.get_params(context):
         if parameter.param_type_name == "argument":
             name = parameter.make_metavar(context).strip("[]")
             arguments.append((name, _translated(parameter.help, lang)))
         elif not parameter.hidden:
             key = "cli.option.help" if "--help" in parameter.opts else parameter.help
-            options.append((_spelling(parameter), _translated(key, lang)))
+            if session.verbose or not rare_options.intersection(parameter.opts):
+                options.append((_spelling(parameter), _translated(key, lang)))
+            elif "--help" not in parameter.opts:
+                rare.append(_spelling(parameter).replace(", ", "/").replace(" ", _NO_BREAK))
     usage = context.command_path
     if commands:
         usage += f" [{t('cli.help.command', lang)}]"
@@ -76,9 +106,13 @@ def help_text(command: Any, context: typer.Context, commands: _Rows) -> str:
     for title, rows in (("arguments", arguments), ("commands", commands), ("options", options)):
         if rows:
             lines += ["", f"{t(f'cli.help.{title}_title', lang)}:", *_listed(rows, columns)]
+    if rare:
+        title = t("cli.help.more_title", lang)
+        named = wrap(", ".join(rare), columns - 2)
+        lines += ["", f"{title}:", *(f"  {line}".replace(_NO_BREAK, " ") for line in named)]
     if command.epilog and has(command.epilog, lang):
         lines += ["", f"{t('cli.help.examples_title', lang)}:"]
-        lines += [f"  {line}" for line in t(command.epilog, lang).strip().splitlines()]
+        lines += _examples(t(command.epilog, lang), columns)
     return "\n".join(lines)
 
 
@@ -135,10 +169,7 @@ class LazyGroup(TyperGroup):
         """The help page with the commands, none of them imported."""
         lang = session_of(ctx).lang
         prefix = "" if ctx.parent is None else f"{ctx.info_name}_"
-        rows = [
-            (name, _first_sentence(_translated(f"cli.command.{prefix}{name}", lang)))
-            for name in self.list_commands(ctx)
-        ]
+        rows = [(name, _summary(f"{prefix}{name}", lang)) for name in self.list_commands(ctx)]
         return help_text(self, ctx, rows)
 
 
