@@ -163,8 +163,8 @@ class BenchSession:
     # -- llama-bench ----------------------------------------------------------
 
     def _llama_bench_run(self, program: str, model: str) -> "EngineBench":
+        from probe.api.models import model_of
         from probe.benchmark.engine_bench import llama_bench_command, run_llama_bench
-        from probe.cli.model_source import model_of
         from probe.estimate.weights import gguf_weights
 
         spec = model_of(model)

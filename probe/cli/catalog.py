@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from probe.api.models import own_models_folder, use_own_models
 from probe.cli import options
-from probe.cli.own_models import own_models_folder, use_own_models
 from probe.cli.plain_help import HELP_NAMES, LazyGroup, PlainCommand
 from probe.cli.session import session_of
 from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE
@@ -160,9 +160,9 @@ def add(
     """Add the model of a file or folder to the user's own rows; one that does not add up is refused."""
     import msgspec
 
+    from probe.api.models import model_of
     from probe.catalog.overlay import row_of, write_overlay
     from probe.cli.console import say
-    from probe.cli.model_source import model_of
     from probe.errors import InputError
     from probe.estimate.identity import active_parameters, counted_parameters, discrepancies
     from probe.estimate.not_modeled import NotModeledError

@@ -1,25 +1,16 @@
-"""What went wrong as one line in the run's language, and the exit code that belongs to it."""
+"""Wrong arguments as one line in the run's language, and the exit code that belongs to it."""
 
-import traceback
 from typing import Any
 
 import typer
 
 from probe.cli.values import nearest
-from probe.errors import EXIT_OUR_FAULT, EXIT_WRONG_INPUT, ProbeError
+from probe.errors import EXIT_OUR_FAULT, EXIT_WRONG_INPUT
 from probe.messages import t
 from probe.render.text import clean
 
 # typer carries its own click: the base of its complaints about arguments is public only through this child.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-
-
-def foreseen_line(error: ProbeError, lang: str) -> str:
-    """The sentence of an error we foresaw; its facts alone where even the sentence is missing."""
-    try:
-        return clean(t(error.key, lang, **error.facts))
-    except Exception:  # a damaged message file must not hide the failure itself
-        return clean(f"{error.key}: {error.facts}")
 
 
 def usage_line(error: Any, lang: str) -> str:
@@ -44,18 +35,6 @@ def usage_line(error: Any, lang: str) -> str:
     if kind == "BadOptionUsage":
         return clean(t("cli.usage.option_needs_value", lang, option=name, command=command))
     return clean(t("cli.usage.other", lang, detail=error.format_message(), command=command))
-
-
-def unforeseen_line(error: Exception, lang: str) -> str:
-    """One honest line about a bug of ours: what, and in which line of which of our files."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "probe" in frame.filename]
-    place = "?"
-    if frames:
-        # From the package's folder on: the rest of the path may name the user.
-        file = frames[-1].filename.replace("\\", "/").rpartition("/probe/")[2]
-        place = f"probe/{file}:{frames[-1].lineno}"
-    detail = clean(f"{type(error).__name__}: {error}")[:200]
-    return t("cli.failure.unforeseen", lang, detail=detail, place=place)
 
 
 def usage_exit_code(error: Any) -> int:

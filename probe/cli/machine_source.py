@@ -19,23 +19,15 @@ def machine_of(
     Raises:
         InputError: both a file and words are given, or one of them is wrong.
     """
-    if machine_file is not None and spec is not None:
-        raise InputError("cli.usage.two_machines")
     if record is not None and (machine_file is not None or spec is not None):
         raise InputError("cli.usage.record_needs_live")
-    if machine_file is not None:
-        from probe.report.read import read_machine
+    if machine_file is not None or spec is not None:
+        from probe.api.machines import machine_of as described_machine
 
-        found = read_machine(machine_file)
-    elif spec is not None:
-        from probe.catalog.from_spec import from_spec
-
-        found = from_spec(spec)
-    else:
-        found = _measured(_live(session, quiet=quiet, record=record))
+        return described_machine(machine_file, spec)
     from probe.catalog.enrich import enrich
 
-    return enrich(found)
+    return enrich(_measured(_live(session, quiet=quiet, record=record)))
 
 
 def scanned_machine(session: Session, *, quiet: bool) -> Machine:

@@ -55,9 +55,9 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except ProbeError as error:
-        from probe.cli.failures import foreseen_line
+        from probe.api.failures import error_text
 
-        say(foreseen_line(error, lang))
+        say(error_text(error, lang))
         return error.exit_code
     except Exception as error:  # the one boundary: whatever happens, one honest line
         return _unforeseen(error, lang, verbose)
@@ -69,7 +69,7 @@ def _unforeseen(error: Exception, lang: str, verbose: bool) -> int:
     if verbose:
         say(traceback.format_exc())
     try:
-        from probe.cli.failures import unforeseen_line
+        from probe.api.failures import unforeseen_line
 
         say(unforeseen_line(error, lang))
     except Exception:  # the installation is so broken that not even messages load

@@ -5,19 +5,8 @@ from typing import Annotated, Final
 
 import typer
 
-from probe.cli.values import (
-    FORMATS,
-    MAX_CONTEXT,
-    MAX_PARALLEL,
-    MAX_UBATCH,
-    MODEL_LANGUAGES,
-    PURPOSES,
-    choice,
-    choices,
-    kv_type,
-    memory_size,
-    whole_number,
-)
+from probe.api.limits import MAX_CONTEXT, MAX_PARALLEL, MAX_UBATCH, MODEL_LANGUAGES, PURPOSES
+from probe.cli.values import FORMATS, choice, choices, kv_type, memory_size, whole_number
 from probe.messages import LANGUAGES
 
 DEFAULT_CONTEXT: Final = 8192

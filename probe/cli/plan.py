@@ -83,7 +83,7 @@ def plan(
         answer = Answer(document=upgrades, page=upgrade_answer, csv=None, name="upgrade", html=upgrade_html)
         print_answer(answer, wanted, session)
         return EXIT_DONE
-    from probe.cli.model_source import model_of
+    from probe.api.models import model_of
     from probe.report.plan_documents import build_plan
 
     model_spec = model_of(model, online=online)

@@ -99,7 +99,7 @@ def preflight(
 def _model(name: str | None, *, online: bool) -> "ModelSpec | None":
     if name is None:
         return None
-    from probe.cli.model_source import model_of
+    from probe.api.models import model_of
 
     return model_of(name, online=online)
 
@@ -160,8 +160,8 @@ def _judge_one(
 
 def _judge_folder(folder: Path, ask: "Ask", wanted: "Wanted", session: Session) -> int:
     """Every JSON file of a folder; one that is no machine is named and does not stop the others."""
+    from probe.api.failures import error_text
     from probe.catalog.enrich import enrich
-    from probe.cli.failures import foreseen_line
     from probe.cli.output import Answer, print_answer
     from probe.report.preflight import READY, build_preflight_set
     from probe.report.read import read_machine
@@ -173,7 +173,7 @@ def _judge_folder(folder: Path, ask: "Ask", wanted: "Wanted", session: Session) 
         try:
             found.append(enrich(read_machine(path)))
         except ProbeError as error:
-            unreadable[path.name] = foreseen_line(error, session.lang)
+            unreadable[path.name] = error_text(error, session.lang)
     document = build_preflight_set(found, unreadable, ask, lang=session.lang)
 
     def page() -> object:

@@ -48,10 +48,9 @@ def report(
 
         print_text(f"probe {__version__}\n")
         return EXIT_DONE
+    from probe.api.models import model_of, use_own_models
     from probe.cli.machine_source import machine_of
-    from probe.cli.model_source import model_of
     from probe.cli.output import Answer, Wanted, print_answer
-    from probe.cli.own_models import use_own_models
 
     session = session_of(ctx)
     use_own_models()

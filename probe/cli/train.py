@@ -99,8 +99,8 @@ def train(
     quiet: options.Quiet = False,
 ) -> int:
     """Print whether training fits; exit 1 when the answer is no or unknown."""
+    from probe.api.models import model_of
     from probe.cli.machine_source import machine_of
-    from probe.cli.model_source import model_of
     from probe.cli.output import Answer, Wanted, print_answer
 
     session = session_of(ctx)

@@ -6,15 +6,7 @@ from typing import Final
 from probe.errors import InputError, UnknownNameError
 from probe.units import parse_memory_size
 
-MAX_CONTEXT: Final = 100_000_000
-MAX_PARALLEL: Final = 100_000
-MAX_UBATCH: Final = 1_048_576
 FORMATS: Final = ("terminal", "markdown", "json", "html", "csv")
-PURPOSES: Final = ("general", "korean", "coding", "reasoning", "vision", "embedding", "documents")
-MODEL_LANGUAGES: Final = (
-    *("ko", "en", "ja", "zh", "es", "fr", "de", "it", "pt", "nl", "pl", "ru", "uk", "cs", "tr"),
-    *("ar", "fa", "he", "hi", "bn", "th", "vi", "id"),
-)
 
 
 def nearest(name: str, known: Sequence[str], count: int = 3) -> tuple[str, ...]:

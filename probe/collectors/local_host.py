@@ -40,10 +40,14 @@ def failure_of(error: OSError) -> Failure:
 
 
 class LocalHost:
-    """The machine we run on. `root` stands before every path: a tree of files in place of `/`."""
+    """The machine we run on. `root` stands before every path: a tree of files in place of `/`.
 
-    def __init__(self, root: str = "") -> None:
+    `make_id` False: a machine without an id gets none, and nothing is written.
+    """
+
+    def __init__(self, root: str = "", *, make_id: bool = True) -> None:
         self._root = root.rstrip("/")
+        self._make_id = make_id
 
     @property
     def origin(self) -> HostOrigin:
@@ -245,6 +249,6 @@ class LocalHost:
 
     def machine_id(self) -> str | None:
         """See machine_identity.py."""
-        from probe.collectors.machine_identity import machine_id
+        from probe.collectors.machine_identity import known_machine_id, machine_id
 
-        return machine_id()
+        return machine_id() if self._make_id else known_machine_id()

@@ -21,6 +21,12 @@ def machine_id() -> str | None:
     return read_or_make(folder / _file_name()) if folder else None
 
 
+def known_machine_id() -> str | None:
+    """The id that an earlier run made; None where there is none. Nothing is written."""
+    folder = state_folder()
+    return _read(folder / _file_name()) if folder else None
+
+
 def state_folder() -> Path | None:
     """Where this program keeps what must outlive a run, by each system's custom."""
     if sys.platform == "win32":

@@ -1,0 +1,1 @@
+"""The tools of `probe mcp`: our answers over the Model Context Protocol, reading only."""
