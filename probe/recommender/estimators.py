@@ -39,9 +39,23 @@ def _vllm(machine: Machine, options: Options) -> EngineEstimator:
     return VllmEstimator(machine, options)
 
 
+def _ollama(machine: Machine, options: Options) -> EngineEstimator:
+    from probe.recommender.fit_ollama import OllamaEstimator
+
+    return OllamaEstimator(machine, options)
+
+
+def _lmstudio(machine: Machine, options: Options) -> EngineEstimator:
+    from probe.recommender.fit_lmstudio import LmStudioEstimator
+
+    return LmStudioEstimator(machine, options)
+
+
 _BUILDERS: Final[dict[str, Callable[[Machine, Options], EngineEstimator]]] = {
     LLAMA_CPP: _llama_cpp,
     "vllm": _vllm,
+    "ollama": _ollama,
+    "lmstudio": _lmstudio,
 }
 
 

@@ -84,18 +84,27 @@ class Estimator:
         tried, alternatives = self._place(spec, weights)
         return self._finish(spec, weights, tried, alternatives, full=full)
 
-    def _lay_out(self, spec: ModelSpec, weights: WeightBytes, split: LayerSplit) -> MemoryBreakdown:
+    def lay_out(
+        self, spec: ModelSpec, weights: WeightBytes, split: LayerSplit, request: Request | None = None
+    ) -> MemoryBreakdown:
+        """What llama.cpp takes for `split`; front ends say here what they give it.
+
+        Args:
+            request: another one than was asked, to try its context.
+        """
         backend = self._backend(split)
-        return llama_cpp.lay_out(spec, weights, self.request(backend=backend), split, backend=backend)
+        wanted = request or self.request(backend=backend)
+        return llama_cpp.lay_out(spec, weights, wanted, split, backend=backend)
 
     def _backend(self, split: LayerSplit) -> str:
         return self.pools.by_device(split.shares[0][0]).backend if split.shares else "cpu"
 
-    def _tries(self, spec: ModelSpec, weights: WeightBytes) -> Iterator[Tried]:
+    def tries(self, spec: ModelSpec, weights: WeightBytes) -> Iterator[Tried]:
+        """Placements to try, best first; front ends leave out what they would not choose."""
         layers = len(weights.layers)
 
         def lay_out(split: LayerSplit) -> MemoryBreakdown:
-            return self._lay_out(spec, weights, split)
+            return self.lay_out(spec, weights, split)
 
         yield from whole_on_gpus(self.pools, lay_out, layers)
         yield from self._coherent(spec, weights)
@@ -113,7 +122,7 @@ class Estimator:
         unknown: Tried | None = None
         failed: list[Tried] = []
         tight: Tried | None = None
-        for tried in self._tries(spec, weights):
+        for tried in self.tries(spec, weights):
             several = tried.placement.kind is PlacementKind.MULTI_GPU
             if tight is not None and not (several and tried.fit.fits and not self._is_tight(tried)):
                 if several or tried.placement.kind is PlacementKind.GPU:
@@ -190,7 +199,7 @@ class Estimator:
             return
         layers = len(weights.layers)
         split = LayerSplit(gpu_layers=layers + 1, shares=((pool.device, 1.0),))
-        tried = attempt(split, lambda s: self._lay_out(spec, weights, s), self.pools, layers)
+        tried = attempt(split, lambda s: self.lay_out(spec, weights, s), self.pools, layers)
         if tried.fit.fits is not False:
             return
         gpu = next(device for device in tried.memory.per_device if device.device == pool.device)
@@ -300,11 +309,10 @@ class Estimator:
         """The longest context a conversation may have in this placement, not above the trained length."""
         ceiling = spec.max_context or 1_048_576
         request = self.request(backend=self._backend(tried.split))
-        backend = self._backend(tried.split)
 
         def fits(context: int) -> bool:
             asked = msgspec.structs.replace(request, context=context)
-            memory = llama_cpp.lay_out(spec, weights, asked, tried.split, backend=backend)
+            memory = self.lay_out(spec, weights, tried.split, asked)
             again = attempt(tried.split, lambda _split: memory, self.pools, len(weights.layers))
             if again.fit.fits or tried.placement.kind is not PlacementKind.UNIFIED:
                 return again.fit.fits is True

@@ -24,7 +24,9 @@ def check_page(check: CheckDocument, lang: str, *, explain: bool = False) -> Pag
         _section("reasons", lang, Items(items=tuple(Item(text=reason) for reason in check.reasons)))
         if check.reasons
         else None,
-        _section("command", lang, Command(check.command)) if check.command else None,
+        _section("command", lang, *(Command(line) for line in check.command.splitlines()))
+        if check.command
+        else None,
         _memory_section(check, lang),
         _section("speed", lang, *_speed_blocks(check, lang)) if _has_speed(check) else None,
         _section("alternatives", lang, alternatives_table(check.alternatives, lang))

@@ -1,43 +1,197 @@
-"""Front ends on llama.cpp: their defaults and their commands."""
+"""Front ends on llama.cpp: what they take by themselves, and what they are told."""
 
 import pytest
 
+from probe.catalog.enrich import enrich
+from probe.catalog.from_spec import from_spec
+from probe.catalog.models import find_model
 from probe.engines import lmstudio, ollama
-from probe.engines.request import LayerSplit, Request
+from probe.engines.ollama import OllamaGpu
+from probe.engines.request import Request
+from probe.machine import OsFamily
+from probe.recommender.answer import Estimate, PlacementKind
+from probe.recommender.estimators import answer_of
+from probe.recommender.options import Options
 from probe.units import GIB
+
+OFFICE_PC = "Core i5-8500; 16GB DDR4-2666 x2; windows 11"
+GAMING_PC = "RTX 3060 12GB; 32GB DDR4-3200 x2; windows 11"
+OLD_SERVER = "2x Tesla P100 12GB; 64GB DDR4-2133 x4; linux"
+
+
+def answer(engine: str, model: str, machine: str, **asked: object) -> Estimate:
+    options = Options(
+        engine=engine, **{"context_asked": "context" in asked, "parallel_asked": False, **asked}
+    )  # type: ignore[arg-type]  # any option by its name
+    return answer_of(enrich(from_spec(machine)), find_model(model), options)
+
+
+def codes(estimate: Estimate) -> set[str]:
+    return {reason.code for reason in estimate.reasons}
+
+
+# -- Ollama: its own defaults --------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("gpu", "tokens"), [(0, 4096), (8, 4096), (24, 32768), (47, 32768), (48, 262144), (192, 262144)]
+    ("gpu_bytes", "tokens"),
+    [
+        (0, 4096),
+        (8 * GIB, 4096),
+        (24564 * 2**20, 32768),  # an RTX 4090 has less than 24 GiB: Ollama's limit is 23
+        (24 * GIB, 32768),
+        (46 * GIB, 32768),
+        (49140 * 2**20, 262144),  # an RTX A6000 by NVML
+        (192 * GIB, 262144),
+    ],
 )
-def test_ollama_takes_its_context_from_the_gpu_memory(gpu: int, tokens: int) -> None:
-    assert ollama.default_context(gpu * GIB) == tokens
+def test_ollama_takes_its_context_from_the_gpu_memory(gpu_bytes: int, tokens: int) -> None:
+    assert ollama.default_context(gpu_bytes) == tokens
 
 
-def test_ollama_does_not_go_above_the_trained_length() -> None:
-    assert ollama.own_request(Request(), gpu_bytes=80 * GIB, trained=131072).context == 131072
-    assert ollama.own_request(Request(), gpu_bytes=80 * GIB, trained=None).context == 262144
+@pytest.mark.parametrize(
+    ("machine", "context", "code"),
+    [
+        (OFFICE_PC, 4096, "desktop.ollama.default_context_cpu"),
+        (GAMING_PC, 4096, "desktop.ollama.default_context"),
+        (OLD_SERVER, 32768, "desktop.ollama.default_context"),
+        ("RTX A6000; 64GB DDR4-3200 x4; linux", 40960, "desktop.ollama.default_context"),  # trained
+    ],
+)
+def test_ollama_without_a_context_gets_its_own_and_says_so(machine: str, context: int, code: str) -> None:
+    estimate = answer("ollama", "qwen3-8b", machine)
+    assert (estimate.context, code in codes(estimate)) == (context, True)
 
 
-def test_ollamas_server_is_told_what_was_computed() -> None:
+def test_a_context_above_ollamas_own_is_set_and_the_silent_cut_is_told() -> None:
+    estimate = answer("ollama", "llama-3.1-8b", GAMING_PC, context=16384)
+    assert estimate.context == 16384
+    assert {"desktop.ollama.context_set", "desktop.ollama.restart_windows"} <= codes(estimate)
+    assert estimate.command == "setx OLLAMA_CONTEXT_LENGTH 16384\nollama run llama3.1:8b"
+
+
+def test_what_ollama_does_by_itself_needs_no_setting() -> None:
+    assert answer("ollama", "llama-3.1-8b", GAMING_PC).command == "ollama run llama3.1:8b"
+
+
+@pytest.mark.parametrize(
+    ("system", "lines"),
+    [
+        (OsFamily.LINUX, ("OLLAMA_CONTEXT_LENGTH=8192 ollama serve", "ollama run qwen3:8b")),
+        (OsFamily.WINDOWS, ("setx OLLAMA_CONTEXT_LENGTH 8192", "ollama run qwen3:8b")),
+        (OsFamily.MACOS, ("launchctl setenv OLLAMA_CONTEXT_LENGTH 8192", "ollama run qwen3:8b")),
+    ],
+)
+def test_each_system_sets_a_variable_in_its_own_way(system: OsFamily, lines: tuple[str, ...]) -> None:
+    assert ollama.commands("qwen3:8b", (("OLLAMA_CONTEXT_LENGTH", "8192"),), system) == lines
+
+
+def test_ollamas_server_is_told_everything_that_was_asked() -> None:
     request = Request(context=16384, parallel=2, kv_type_k="q8_0", kv_type_v="q8_0", flash_attention=True)
-    serve, run = ollama.commands("bartowski/X-GGUF:Q4_K_M", request)
-    assert serve == (
-        "OLLAMA_CONTEXT_LENGTH=16384 OLLAMA_NUM_PARALLEL=2 OLLAMA_FLASH_ATTENTION=1 "
-        "OLLAMA_KV_CACHE_TYPE=q8_0 ollama serve"
+    wanted = ollama.settings(request, Request(context=4096))
+    assert wanted == (
+        ("OLLAMA_CONTEXT_LENGTH", "16384"),
+        ("OLLAMA_NUM_PARALLEL", "2"),
+        ("OLLAMA_FLASH_ATTENTION", "1"),
+        ("OLLAMA_KV_CACHE_TYPE", "q8_0"),
     )
-    assert run == "ollama run hf.co/bartowski/X-GGUF:Q4_K_M"
+    assert ollama.run_command("bartowski/X-GGUF:Q4_K_M") == "ollama run hf.co/bartowski/X-GGUF:Q4_K_M"
 
 
 def test_ollama_has_one_cache_type_of_three() -> None:
     assert not ollama.refuses(Request(kv_type_k="q4_0", kv_type_v="q4_0"))
-    assert ollama.refuses(Request(kv_type_k="q5_1", kv_type_v="q5_1"))
     assert ollama.refuses(Request(kv_type_k="q8_0"))
+    estimate = answer("ollama", "llama-3.1-8b", GAMING_PC, kv_type="q5_1")
+    assert (estimate.fits, codes(estimate)) == (False, {"desktop.ollama.kv_type"})
+
+
+@pytest.mark.parametrize(
+    ("context", "free_gib", "batch"),
+    [
+        (4096, 24, 512),
+        (8192, 24, 1024),
+        (65536, 24, 2048),
+        (65536, 8, 1024),  # 5 GiB of 8: above 60 %, so one step down
+        (65536, 6, 512),
+    ],
+)
+def test_ollama_computes_larger_batches_only_with_room(context: int, free_gib: int, batch: int) -> None:
+    gpus = (OllamaGpu(total_bytes=free_gib * GIB, free_bytes=free_gib * GIB, cuda=True),)
+    spec = find_model("qwen3-8b")
+    assert ollama.own_batch(spec, context, 5 * GIB, gpus, flash_attention=None) == batch
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"), [((5, 2), False), ((6, 0), None), ((7, 2), False), ((8, 6), None)]
+)
+def test_flash_attention_is_off_on_old_nvidia_gpus(
+    capability: tuple[int, int], expected: bool | None
+) -> None:
+    gpu = OllamaGpu(total_bytes=8 * GIB, free_bytes=8 * GIB, cuda=True, capability=capability)
+    assert ollama.own_flash_attention(None, (gpu,)) is expected
+
+
+def test_ollama_goes_over_all_gpus_or_one() -> None:
+    """9 GB of file and 5 of cache are above 80 % of 12 GiB; 2.5 GB and 0.6 are not."""
+    large, small = (
+        answer("ollama", "qwen3-14b", OLD_SERVER),
+        answer("ollama", "qwen3-4b", OLD_SERVER, context=4096),
+    )
+    assert large.placement.kind is PlacementKind.MULTI_GPU
+    assert small.placement.kind is PlacementKind.GPU
+
+
+def test_some_architectures_answer_one_at_a_time_in_ollama() -> None:
+    estimate = answer("ollama", "qwen3-next-80b-a3b", "2x RTX A6000; 128GB DDR4-3200 x8; linux", parallel=4)
+    assert (estimate.parallel, "desktop.ollama.one_conversation" in codes(estimate)) == (1, True)
+
+
+def test_ollama_counts_the_image_part_of_its_library() -> None:
+    estimate = answer("ollama", "gemma-3-4b", GAMING_PC)
+    plain = answer_of(
+        enrich(from_spec(GAMING_PC)), find_model("gemma-3-4b"), Options(context=4096, quantization="Q4_K_M")
+    )
+    more = (estimate.memory.total_bytes or 0) - (plain.memory.total_bytes or 0)
+    assert more == 2 * (find_model("gemma-3-4b").params_other or 0)
+
+
+def test_the_total_stands_inside_its_band() -> None:
+    for engine in ("ollama", "lmstudio"):
+        estimate = answer(engine, "gemma-3-12b", GAMING_PC)
+        band = estimate.memory_range
+        assert band is not None
+        assert band.low < band.value == estimate.memory.total_bytes < band.high
+
+
+# -- LM Studio -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("gpu_layers", "share"), [(0, "off"), (33, "max"), (11, "0.33")])
 def test_lm_studio_gets_a_share_of_the_layers(gpu_layers: int, share: str) -> None:
-    split = LayerSplit(gpu_layers=gpu_layers, shares=(("gpu0", 1.0),))
-    get, load = lmstudio.commands("bartowski/X-GGUF:Q4_K_M", Request(parallel=2), split, layers=32)
-    assert get == "lms get bartowski/X-GGUF@q4_k_m"
-    assert load == f"lms load x-gguf --gpu={share} --context-length=16384"
+    name = "bartowski/X-GGUF:Q4_K_M"
+    assert lmstudio.get_command(name) == "lms get https://huggingface.co/bartowski/X-GGUF@Q4_K_M"
+    load = lmstudio.load_command(name, Request(parallel=2), 2, gpu_layers=gpu_layers, layers=32)
+    assert load == f"lms load x --gpu {share} --context-length 16384 --parallel 2"
+
+
+def test_lm_studios_conversations_share_one_cache() -> None:
+    """Four conversations, yet the cache is that of 4,096 tokens: 2 x 32 x 1024 x 4096 x 2 bytes."""
+    estimate = answer("lmstudio", "llama-3.1-8b", GAMING_PC, quantization="Q4_K_M")
+    assert estimate.context == 4096
+    assert sum(device.kv_cache_bytes or 0 for device in estimate.memory.per_device) == 512 * 2**20
+    assert "desktop.lmstudio.default_context" in codes(estimate)
+
+
+def test_lm_studio_finds_the_context_that_fits_as_llama_cpp_does() -> None:
+    machine, spec = enrich(from_spec(GAMING_PC)), find_model("llama-3.1-8b")
+    plain = answer_of(machine, spec, Options(context=4096, quantization="Q8_0"))
+    shared = answer("lmstudio", "llama-3.1-8b", GAMING_PC, quantization="Q8_0")
+    assert plain.max_context is not None
+    assert shared.max_context is not None
+    assert abs(plain.max_context - shared.max_context) <= 512
+
+
+def test_lm_studio_does_not_start_without_avx2() -> None:
+    estimate = answer("lmstudio", "qwen3-1.7b", "Core i7-3770; 16GB DDR3-1600 x2; windows 10")
+    assert (estimate.fits, codes(estimate)) == (False, {"desktop.lmstudio.needs_avx2"})
+    assert answer("lmstudio", "qwen3-1.7b", OFFICE_PC).fits
