@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 
-@app.callback(help="cli.command.catalog")
+@app.callback(help="cli.command.catalog", epilog="cli.example.catalog")
 def catalog(ctx: typer.Context, *, lang: options.Lang = None) -> int:
     """Without one of its commands: the help."""
     if ctx.invoked_subcommand is None:

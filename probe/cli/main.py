@@ -24,7 +24,10 @@ COMMANDS: Final[Mapping[str, str]] = {
     "fleet": "probe.cli.fleet",
     "diff": "probe.cli.diff",
     "catalog": "probe.cli.catalog",
+    "mcp": "probe.cli.mcp",
+    "completion": "probe.cli.completion",
 }
+_COMPLETE: Final = "__complete"
 
 
 def run() -> None:
@@ -51,6 +54,8 @@ def main(arguments: Sequence[str]) -> int:
         from probe.cli.language import language_of_run  # reads messages: not for --version
 
         lang = language_of_run(arguments)
+        if arguments[:1] == [_COMPLETE]:
+            return _complete(arguments[1:], lang)
         return _dispatch(list(arguments), lang, verbose)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -75,6 +80,15 @@ def _unforeseen(error: Exception, lang: str, verbose: bool) -> int:
     except Exception:  # the installation is so broken that not even messages load
         say(f"probe: {type(error).__name__}: {error}")
     return EXIT_OUR_FAULT
+
+
+def _complete(words: Sequence[str], lang: str) -> int:
+    """Answer a shell's Tab key; the last word, the one being typed, comes behind a colon."""
+    from probe.cli.complete_words import answer_text, completions
+
+    *before, typed = words or [":"]
+    print_text(answer_text(completions(_app(), [*before, typed.removeprefix(":")], lang)))
+    return EXIT_DONE
 
 
 def _dispatch(arguments: list[str], lang: str, verbose: bool) -> int:

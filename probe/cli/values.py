@@ -18,31 +18,57 @@ def nearest(name: str, known: Sequence[str], count: int = 3) -> tuple[str, ...]:
     return tuple(lowered[candidate] for candidate in found)
 
 
-def choice(option: str, known: Sequence[str]) -> Callable[[str], str]:
-    """A reader that takes one of `known`, letter case aside."""
+class Choice:
+    """A reader that takes one of `known`, letter case aside; `known` also serves shell completion."""
 
-    def read(text: str) -> str:
+    several: bool = False
+
+    def __init__(self, option: str, known: Sequence[str]) -> None:
+        self.option = option
+        self.known = tuple(known)
+        self.__name__ = option  # typer names the type of an option so
+
+    def __call__(self, text: str) -> str:
+        """The name as we spell it.
+
+        Raises:
+            UnknownNameError: it is none of them; near ones are suggested.
+        """
         lowered = text.strip().lower()
-        for candidate in known:
+        for candidate in self.known:
             if candidate.lower() == lowered:
                 return candidate
-        likely = nearest(text, known) or tuple(known)
-        raise UnknownNameError("cli.usage.bad_choice", text, likely, option=option)
+        likely = nearest(text, self.known)
+        key = "cli.usage.bad_choice_near" if likely else "cli.usage.bad_choice"
+        raise UnknownNameError(key, text, likely or self.known, option=self.option)
 
-    return read
 
-
-def choices(option: str, known: Sequence[str]) -> Callable[[str], str]:
+class Choices(Choice):
     """A reader that takes several of `known`, separated by commas, and gives them back so, each once."""
-    one = choice(option, known)
 
-    def read(text: str) -> str:
+    several = True
+
+    def __call__(self, text: str) -> str:
+        """The names as we spell them, with commas.
+
+        Raises:
+            UnknownNameError: one of them is none of ours, or there is none.
+        """
+        one = super().__call__
         parts = [part for part in text.split(",") if part.strip()]
         if not parts:
-            raise UnknownNameError("cli.usage.bad_choice", text, tuple(known), option=option)
+            raise UnknownNameError("cli.usage.bad_choice", text, self.known, option=self.option)
         return ",".join(dict.fromkeys(one(part) for part in parts))
 
-    return read
+
+def choice(option: str, known: Sequence[str]) -> Choice:
+    """A reader that takes one of `known`, letter case aside."""
+    return Choice(option, known)
+
+
+def choices(option: str, known: Sequence[str]) -> Choices:
+    """A reader that takes several of `known`, separated by commas, and gives them back so, each once."""
+    return Choices(option, known)
 
 
 def whole_number(option: str, highest: int, *, allow_k: bool = False) -> Callable[[str], int]:

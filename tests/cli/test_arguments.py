@@ -32,7 +32,7 @@ def test_version_is_one_line(tmp_path: Path) -> None:
         (("--reserve", "-5G"), "Not a memory size: `-5G`."),
         (("--reserve", "0GB"), "Impossible memory size: `0GB`"),
         (("--format", "pdf"), "`--format` cannot be `pdf`. Possible: terminal, markdown, json, html, csv."),
-        (("--for", "korea"), "`--for` cannot be `korea`. Possible: korean."),
+        (("--for", "korea"), "`--for` cannot be `korea`. Did you mean: korean?"),
         (("--lang", "fr"), "`--lang` cannot be `fr`. Possible: en, ko."),
         (("--json", "--format", "csv"), "--json and --format csv ask for two formats on stdout."),
         (("--json", "scan"), "`--json` stands before the command and would be ignored."),
