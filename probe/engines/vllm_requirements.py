@@ -160,14 +160,15 @@ def lowest_code(release: EngineRelease, machine: Machine) -> str | None:
 
 
 def has_code_for(release: EngineRelease, machine: Machine, gpu: Accelerator) -> bool:
-    """Whether the wheel holds code that this GPU runs. PTX is left out: only a few kernels have it."""
-    capability = gpu.compute_capability or ""
+    """Whether the wheel is known to hold code for this GPU. PTX is left out: few kernels have it."""
+    pair = parse_capability(gpu.compute_capability)
+    if pair is None:
+        return False
     arm = (machine.cpu.architecture or "").lower() in _ARM
     compiled = release.sass_aarch64 if arm else release.sass_x86_64
     if compiled:
-        return code_runs(compiled, (), capability)
-    pair = parse_capability(capability)
-    return pair is not None and not is_below(pair, lowest_code(release, machine))
+        return code_runs(compiled, (), f"{pair[0]}.{pair[1]}")
+    return not is_below(pair, lowest_code(release, machine))
 
 
 def _limits(gpus: Sequence[Accelerator]) -> tuple[Cause, ...]:
