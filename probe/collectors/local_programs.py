@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from probe.collectors.answers import PYTHON, Failure, ProgramOutput
@@ -29,9 +30,10 @@ def run_program(arguments: Sequence[str], *, timeout_s: float, limit_bytes: int)
 
     command = list(arguments)
     if command[0] == PYTHON:
-        if getattr(sys, "frozen", False) or not sys.executable:
+        own = own_python(command[1:])
+        if own is None:
             return Failure(AttemptResult.SKIPPED, "no Python interpreter of our own to start")
-        command[0] = sys.executable
+        command = own
     deadline = time.monotonic() + timeout_s
     try:
         process = subprocess.Popen(
@@ -68,6 +70,24 @@ def run_program(arguments: Sequence[str], *, timeout_s: float, limit_bytes: int)
         return Failure(AttemptResult.FAILED, f"{arguments[0]} printed more than {limit_bytes} bytes")
     stdout, stderr = (decode(b"".join(reader.chunks)) for reader in readers)
     return ProgramOutput(exit_code=process.returncode, stdout=stdout, stderr=stderr)
+
+
+def own_python(arguments: Sequence[str]) -> list[str] | None:
+    """The command that runs `-m MODULE` or `-c CODE` with the Python and the packages we run on.
+
+    A child inherits neither our sys.path (probe.pyz) nor an interpreter (the single-file executable,
+    which starts the modules it carries as `-I FILE`, see scripts/release/executable_main.py). So a
+    module is started by its file and needs the standard library alone. None where nothing can run it.
+    """
+    if not sys.executable:
+        return None
+    packages = Path(__file__).resolve().parents[2]
+    option, what, *rest = arguments
+    if option == "-m":
+        return [sys.executable, "-I", str(packages.joinpath(*what.split(".")).with_suffix(".py")), *rest]
+    if getattr(sys, "frozen", False):
+        return None
+    return [sys.executable, option, f"import sys; sys.path.append({str(packages)!r})\n{what}", *rest]
 
 
 def decode(raw: bytes) -> str:
