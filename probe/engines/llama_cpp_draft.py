@@ -117,6 +117,26 @@ def beside(large: MemoryBreakdown, more: MemoryBreakdown) -> MemoryBreakdown:
     )
 
 
+def without(both: MemoryBreakdown, more: MemoryBreakdown) -> MemoryBreakdown:
+    """The large model's part of `both`: what `beside` added is taken off again."""
+    extra = {device.device: device for device in more.per_device}
+    left = []
+    for device in both.per_device:
+        taken = extra.get(device.device)
+        if taken is None:
+            left.append(device)
+            continue
+        cache, more_cache = device.kv_cache_bytes, taken.kv_cache_bytes
+        left.append(
+            msgspec.structs.replace(
+                device,
+                weights_bytes=device.weights_bytes - taken.weights_bytes,
+                kv_cache_bytes=None if cache is None or more_cache is None else cache - more_cache,
+            )
+        )
+    return MemoryBreakdown(per_device=tuple(left))
+
+
 def _sum(one: DeviceMemory, other: DeviceMemory | None) -> DeviceMemory:
     if other is None:
         return one

@@ -12,6 +12,7 @@ from probe.catalog.model_spec import ModelSpec
 from probe.engines.cause import Cause
 from probe.engines.request import Request
 from probe.engines.vllm_budget import Budget, VllmGpu, budget_of
+from probe.engines.vllm_draft import Drafting
 from probe.engines.vllm_formats import dtype_refusal, format_refusal, written
 from probe.engines.vllm_plan import (
     KvPlan,
@@ -72,6 +73,7 @@ def serve(
     gpus: Sequence[VllmGpu],
     *,
     utilization: float | None = None,
+    drafting: Drafting | None = None,
 ) -> Serving | None:
     """The first way that fits, fewest GPUs first; else the one that lacks least. None: no GPU, no shapes."""
     d = spec.dimensions
@@ -80,7 +82,15 @@ def serve(
     ordered = sorted(gpus, key=lambda gpu: gpu.total_bytes, reverse=True)
     best: Serving | None = None
     for parallel in parallels(d, weights.quantization, len(ordered)):
-        answer = serve_on(spec, weights, request, ordered[: parallel.gpus], parallel, utilization=utilization)
+        answer = serve_on(
+            spec,
+            weights,
+            request,
+            ordered[: parallel.gpus],
+            parallel,
+            utilization=utilization,
+            drafting=drafting,
+        )
         if answer.fits is not False:
             return answer
         if best is None or _room(answer) > _room(best):
@@ -101,13 +111,21 @@ def serve_on(
     parallel: Parallel,
     *,
     utilization: float | None = None,
+    drafting: Drafting | None = None,
 ) -> Serving:
-    """Serve with one given split; `gpus` are as many as it uses, largest first."""
+    """Serve with one given split; `gpus` are as many as it uses, largest first.
+
+    Args:
+        drafting: speculative decoding: a draft model, divided like the large one, or the
+            model's own prediction layers; they lie on the last stage.
+    """
     gpu = min(gpus, key=lambda one: one.total_bytes)
     trained = spec.max_context
     length = min(request.context, trained) if trained else request.context
-    made = plan(spec, _plan_request(request, gpu, parallel, length=length))
-    stages = weights_of_stages(weights, parallel, with_vision=is_multimodal(spec))
+    made = plan(spec, _plan_request(request, gpu, parallel, length=length, drafting=drafting))
+    stages = list(weights_of_stages(weights, parallel, with_vision=is_multimodal(spec)))
+    if drafting is not None:
+        stages[-1] += drafting.weights_bytes // parallel.tp
     factor = 2 if made.dtype == "float32" and weights.quantization in _PLAIN else 1
     budgets = tuple(
         budget_of(gpus[index * parallel.tp], size * factor, tp=parallel.tp, utilization=utilization)
@@ -137,12 +155,15 @@ def serve_on(
     )
 
 
-def _plan_request(request: Request, gpu: VllmGpu, parallel: Parallel, *, length: int) -> PlanRequest:
+def _plan_request(
+    request: Request, gpu: VllmGpu, parallel: Parallel, *, length: int, drafting: Drafting | None
+) -> PlanRequest:
     return PlanRequest(
         max_model_len=length,
         gpu=GpuClass(capability=gpu.capability, memory_bytes=gpu.total_bytes, name=gpu.name),
         tp=parallel.tp,
         kv_dtype=kv_dtype_of(request),
+        drafting=drafting,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from probe.catalog.model_spec import Dimensions, ModelSpec
+from probe.engines.vllm_draft import Drafting, widened, with_drafting
 from probe.engines.vllm_groups import Group, Layout, layout_of
 from probe.engines.vllm_layers import ModelCache, architecture_of, is_modeled, model_cache, text_type
 from probe.engines.vllm_platform import Capability, GpuClass, resolve_dtype, sees_image_prefix
@@ -33,6 +34,7 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     available_bytes: int | None = None
     prefix_caching: bool | None = None  # None: vLLM's default
     batched_tokens: int | None = None  # None: vLLM's default
+    drafting: Drafting | None = None  # speculative decoding
 
 
 class KvPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +128,7 @@ def plan(spec: ModelSpec, request: PlanRequest) -> KvPlan:
         spec,
         d,
         _Geometry(request.tp, dtype, fp8, capability, prefix, cache_mode),
+        request.drafting,
     )
     refused = refused_by_backend(cache, capability=capability)
     if refused is not None:
@@ -170,15 +173,26 @@ class _Geometry(NamedTuple):
 _layouts: dict[tuple[int, _Geometry], tuple[ModelSpec, ModelCache, Layout]] = {}
 
 
-def _laid_out(spec: ModelSpec, d: Dimensions, geometry: _Geometry) -> tuple[ModelCache, Layout]:
+def _laid_out(
+    spec: ModelSpec, d: Dimensions, geometry: _Geometry, drafting: Drafting | None = None
+) -> tuple[ModelCache, Layout]:
     """Layers and layout, remembered as long as the spec lives: pages ask for one model hundreds of times."""
+    if drafting is not None:
+        return _with_draft(spec, d, geometry, drafting)
     key = (id(spec), geometry)
     known = _layouts.get(key)
     if known is not None and known[0] is spec:
         return known[1], known[2]
     if len(_layouts) > _REMEMBERED:
         _layouts.clear()
-    cache = model_cache(
+    cache = _cache(spec, d, geometry)
+    layout = layout_of(cache, cache_mode=geometry.cache_mode)
+    _layouts[key] = (spec, cache, layout)
+    return cache, layout
+
+
+def _cache(spec: ModelSpec, d: Dimensions, geometry: _Geometry) -> ModelCache:
+    return model_cache(
         spec,
         d,
         tp=geometry.tp,
@@ -187,9 +201,22 @@ def _laid_out(spec: ModelSpec, d: Dimensions, geometry: _Geometry) -> tuple[Mode
         capability=geometry.capability,
         image_prefix=geometry.image_prefix,
     )
-    layout = layout_of(cache, cache_mode=geometry.cache_mode)
-    _layouts[key] = (spec, cache, layout)
-    return cache, layout
+
+
+def _with_draft(
+    spec: ModelSpec, d: Dimensions, geometry: _Geometry, drafting: Drafting
+) -> tuple[ModelCache, Layout]:
+    """The layout of both models; asked for a few times only, so nothing is remembered."""
+    cache = with_drafting(
+        _cache(spec, widened(d, drafting.tokens), geometry),
+        d,
+        drafting,
+        model_type=text_type(spec),
+        tp=geometry.tp,
+        fp8=geometry.fp8,
+        capability=geometry.capability,
+    )
+    return cache, layout_of(cache, cache_mode=geometry.cache_mode)
 
 
 def need_bytes(plan_made: KvPlan, length: int) -> int:

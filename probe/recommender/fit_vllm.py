@@ -73,11 +73,15 @@ class VllmEstimator:
         except NotModeledError as error:
             cause = Cause(code="verdict.weights_unknown", values={"detail": str(error)})
             return self._blank(spec, quantization, (cause,), fits=None, verdict=Verdict.UNKNOWN)
-        serving = serve(spec, weights, self.request(), self.gpus)
+        serving = self.serve(spec, weights)
         if serving is None:
             cause = Cause(code="verdict.weights_unknown")
             return self._blank(spec, quantization, (cause,), fits=None, verdict=Verdict.UNKNOWN)
         return self._answer(spec, weights, serving, full=full)
+
+    def serve(self, spec: ModelSpec, weights: WeightBytes) -> Serving | None:
+        """The way vLLM would serve it; with a draft beside it, that one's too."""
+        return serve(spec, weights, self.request(), self.gpus)
 
     def _answer(self, spec: ModelSpec, weights: WeightBytes, serving: Serving, *, full: bool) -> Estimate:
         speed = SpeedFigures() if serving.fits is False else self._speed(spec, weights, serving)
@@ -123,7 +127,18 @@ class VllmEstimator:
         )
 
     def _speed(self, spec: ModelSpec, weights: WeightBytes, serving: Serving) -> SpeedFigures:
-        """Speed of one stream on the GPUs that share the weights; the cache is read as far as filled."""
+        """Speed of one stream on the GPUs that share the weights."""
+        return estimate_speed(
+            spec,
+            weights,
+            self.speed_devices(weights, serving),
+            split=_split_of(serving).value,
+            context=self.options.context,
+            parallel=self.options.parallel,
+        )
+
+    def speed_devices(self, weights: WeightBytes, serving: Serving) -> tuple[SpeedDevice, ...]:
+        """The GPUs with the bytes one token reads on each; the cache is read as far as filled."""
         by_name = {f"gpu{device.index}": device for device in self.machine.accelerators}
         context, parallel = self.options.context, self.options.parallel
         filled = depth_tokens(context) / context / parallel
@@ -150,14 +165,7 @@ class VllmEstimator:
                     layers=len(weights.layers) // serving.parallel.pp,
                 )
             )
-        return estimate_speed(
-            spec,
-            weights,
-            tuple(devices),
-            split=_split_of(serving).value,
-            context=context,
-            parallel=parallel,
-        )
+        return tuple(devices)
 
     def _blank(
         self,

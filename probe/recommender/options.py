@@ -21,7 +21,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     ubatch: int | None = None
     flash_attention: bool | None = None
     kv_unified: bool = False
-    draft_model: str | None = None
+    draft_model: str | None = None  # a model, auto, or mtp
+    draft_spec: ModelSpec | None = None  # its row where a model is named
     reserve_bytes: int = 0
     with_model: str | None = None  # a model loaded at the same time
     with_spec: ModelSpec | None = None  # its row where it is a file the user named

@@ -2,6 +2,7 @@
 
 from probe.messages import t
 from probe.recommender.answer import Verdict
+from probe.render.draft_section import draft_blocks
 from probe.render.figures import (
     basis,
     gib,
@@ -29,6 +30,7 @@ def check_page(check: CheckDocument, lang: str, *, explain: bool = False) -> Pag
         else None,
         _memory_section(check, lang),
         _section("speed", lang, *_speed_blocks(check, lang)) if _has_speed(check) else None,
+        _draft_section(check, lang),
         _section("alternatives", lang, alternatives_table(check.alternatives, lang))
         if check.alternatives
         else None,
@@ -121,6 +123,13 @@ def _memory_section(check: CheckDocument, lang: str) -> Section | None:
         low, high = gib(band.low, lang), gib(band.high, lang)
         blocks.append(Paragraph(t("page.memory.range", lang, low=low, high=high), Tone.FAINT))
     return _section("memory", lang, *blocks) if blocks else None
+
+
+def _draft_section(check: CheckDocument, lang: str) -> Section | None:
+    if check.draft is None:
+        return None
+    blocks = draft_blocks(check.draft, check.speed.speculative, lang)
+    return Section(title=t("draft.page.title", lang), blocks=tuple(blocks), id="draft")
 
 
 def _has_speed(check: CheckDocument) -> bool:

@@ -11,6 +11,7 @@ from probe.machine.redact import redact
 from probe.messages import t
 from probe.recommender.answer import Estimate, Verdict
 from probe.recommender.companion import companion, companion_spec, estimator_beside
+from probe.recommender.drafted import drafted_answer
 from probe.recommender.engine_verdicts import engine_verdicts
 from probe.recommender.estimators import LLAMA_CPP, answer_of, engine_asked
 from probe.recommender.findings import Effect, Finding, find_problems
@@ -38,7 +39,13 @@ from probe.report.documents import (
     SummaryDocument,
     Tool,
 )
-from probe.report.encode import estimate_document, estimate_fields, sentence
+from probe.report.encode import (
+    check_speed_document,
+    draft_document,
+    estimate_document,
+    estimate_fields,
+    sentence,
+)
 from probe.report.model_index import with_model_index
 
 _STEPS = ((Verdict.COMFORTABLE,), (Verdict.USABLE,), (Verdict.SLOW,))
@@ -108,7 +115,8 @@ def build_check(machine: Machine, spec: ModelSpec, options: Options, *, lang: st
     beside = companion(machine, options)
     answer = engine_answer(machine, spec, options, beside)
     return CheckDocument(
-        **estimate_fields(answer, spec, lang),
+        **{**estimate_fields(answer, spec, lang), "speed": check_speed_document(answer)},
+        draft=draft_document(answer.draft, lang),
         machine_name=named(machine, options).host.name,
         companion=_companion_document(beside, options, lang),
         memory_range=answer.memory_range,
@@ -132,6 +140,8 @@ def engine_answer(
         UnknownNameError: no such engine, or one whose memory is not computed yet.
     """
     engine = engine_asked(options)
+    if options.draft_model is not None:
+        return drafted_answer(machine, spec, options, engine=engine, beside=beside)
     if engine == LLAMA_CPP:
         return best_answer(estimator_beside(machine, options, beside), spec, full=True)
     if beside is not None:

@@ -74,6 +74,33 @@ class SpeedDocument(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, float | str] = {}
 
 
+class CheckSpeedDocument(SpeedDocument, frozen=True, kw_only=True):
+    """With what drafting would make of it; null where no draft was asked. It enters no verdict."""
+
+    speculative: Range | None = None
+
+
+class DraftDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What drafts for the model; its bytes are contained in `memory`."""
+
+    id: str
+    alias: str | None
+    name: str
+    method: str  # mtp: the model's own prediction layers; draft: a second model
+    quantization: str
+    tokens: int  # drafted a round
+    file_bytes: int | None
+    weights_bytes: int
+    kv_cache_bytes: int | None
+    recurrent_state_bytes: int | None
+    compute_bytes: int | None
+    total_bytes: int | None
+    speedup: Range | None
+    others: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    note_codes: tuple[Reason, ...] = ()
+
+
 class EstimateDocument(msgspec.Struct, frozen=True, kw_only=True):
     """The contract's Estimate; `kind` and `schema_version` are filled at the top level only."""
 
@@ -232,9 +259,11 @@ class ReportDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
 class CheckDocument(EstimateDocument, frozen=True, kw_only=True, tag_field="kind", tag="estimate"):
     """`probe check --json`."""
 
+    speed: CheckSpeedDocument
     schema_version: str = SCHEMA_VERSION
     machine_name: str | None = None
     companion: EstimateDocument | None = None  # the model of --with, loaded all the time
+    draft: DraftDocument | None = None  # what drafts for it, where drafting was asked
     memory_range: ByteRange | None = None  # the total's ends where the engine's rules leave some room
     not_modeled: tuple[str, ...] = ()  # what the figures of this engine leave out
     not_modeled_codes: tuple[Reason, ...] = ()

@@ -10,10 +10,12 @@ from probe.estimate.breakdown import DeviceMemory, MemoryBreakdown
 from probe.estimate.speed_figures import SpeedFigures
 from probe.machine import ByteRange
 from probe.messages import t
-from probe.recommender.answer import Estimate, Reason
+from probe.recommender.answer import DraftAnswer, Estimate, Reason
 from probe.recommender.start_commands import start_commands
 from probe.report.documents import (
+    CheckSpeedDocument,
     DeviceMemoryDocument,
+    DraftDocument,
     EstimateDocument,
     MemoryDocument,
     ModelSummary,
@@ -101,6 +103,38 @@ def speed_document(speed: SpeedFigures) -> SpeedDocument:
         time_to_first_token_s=speed.time_to_first_token_s,
         depth_tokens=speed.depth_tokens,
         inputs=speed.inputs,
+    )
+
+
+def check_speed_document(estimate: Estimate) -> CheckSpeedDocument:
+    """The speed figures with what drafting makes of them."""
+    return CheckSpeedDocument(
+        **msgspec.structs.asdict(speed_document(estimate.speed)),
+        speculative=None if estimate.draft is None else estimate.draft.decode_tokens_per_s,
+    )
+
+
+def draft_document(draft: DraftAnswer | None, lang: str) -> DraftDocument | None:
+    """What drafts, with its notes in `lang`."""
+    if draft is None:
+        return None
+    return DraftDocument(
+        id=draft.id,
+        alias=draft.alias,
+        name=draft.name,
+        method=draft.method,
+        quantization=draft.quantization,
+        tokens=draft.tokens,
+        file_bytes=draft.file_bytes,
+        weights_bytes=draft.weights_bytes,
+        kv_cache_bytes=draft.kv_cache_bytes,
+        recurrent_state_bytes=draft.recurrent_state_bytes,
+        compute_bytes=draft.compute_bytes,
+        total_bytes=draft.total_bytes,
+        speedup=draft.speedup,
+        others=draft.others,
+        notes=tuple(sentence(note, lang) for note in draft.notes),
+        note_codes=draft.notes,
     )
 
 

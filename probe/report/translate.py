@@ -8,6 +8,7 @@ from probe.messages import has, t
 from probe.messages.reason import Reason
 from probe.report.documents import (
     CheckDocument,
+    DraftDocument,
     EngineDocument,
     EstimateDocument,
     FindingDocument,
@@ -53,6 +54,7 @@ def check_in(check: CheckDocument, lang: str) -> CheckDocument:
         check,
         companion=_maybe(check.companion, lang),
         not_modeled=_all(check.not_modeled_codes, lang, check.not_modeled),
+        draft=_draft(check.draft, lang),
         **_sentences(check, lang),
     )
 
@@ -62,6 +64,10 @@ def _sentences(estimate: EstimateDocument, lang: str) -> dict[str, Any]:
         "reasons": _all(estimate.reason_codes, lang, estimate.reasons),
         "alternatives": tuple(_replace(other, **_sentences(other, lang)) for other in estimate.alternatives),
     }
+
+
+def _draft(draft: DraftDocument | None, lang: str) -> DraftDocument | None:
+    return None if draft is None else _replace(draft, notes=_all(draft.note_codes, lang, draft.notes))
 
 
 def _maybe(estimate: EstimateDocument | None, lang: str) -> EstimateDocument | None:
