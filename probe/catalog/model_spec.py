@@ -19,6 +19,9 @@ class LayerKind(enum.Enum):
     EXPERTS = "E"  # mixture of experts only
 
 
+_KINDS = {kind.value: kind for kind in LayerKind}  # asked for every layer of every model
+
+
 class Dimensions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Shapes of one model, named as in Hugging Face config.json where such a name exists.
 
@@ -99,7 +102,10 @@ class Dimensions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def kind_of(self, layer: int) -> LayerKind:
         """What mixes tokens in `layer`, counted from 0."""
-        return LayerKind(self.layer_pattern[layer]) if self.layer_pattern else LayerKind.FULL
+        if not self.layer_pattern:
+            return LayerKind.FULL
+        letter = self.layer_pattern[layer]
+        return _KINDS.get(letter) or LayerKind(letter)
 
 
 class StoredTensor(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,10 +1,11 @@
 """How llama.cpp lays a model out in memory, device by device, and the longest context that fits."""
 
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
+from probe.catalog.buffer_table import DIGITS, STORED_CONTEXTS, StoredBuffers, stored_buffers
 from probe.catalog.model_spec import ModelSpec
 from probe.engines.llama_cpp_repack import repack_bytes
 from probe.engines.llama_cpp_runtime import runtime_band
@@ -13,9 +14,10 @@ from probe.engines.request import LayerSplit, Request
 from probe.estimate.breakdown import DeviceMemory, MemoryBreakdown
 from probe.estimate.compute_buffer import (
     BroughtBytes,
+    Buffers,
     Devices,
     batch_of,
-    compute_buffer_bytes,
+    computed_buffers,
     device_buffer_bytes,
     output_buffer_bytes,
 )
@@ -33,6 +35,9 @@ from probe.machine.ranges import ByteRange
 LOGICAL_BATCH: Final = 2048  # n_batch default, common/common.h
 _HEAD_FIRST: Final = frozenset({"gemma3n", "gemma4"})  # src/models/gemma3n.cpp#L31, gemma4.cpp#L53
 _OFFLOAD_ROWS: Final = 32  # op_offload_min_batch_size, ggml/src/ggml-cuda/ggml-cuda.cu
+
+_PLAIN_TYPES: Final = frozenset({"f16", "f32", "bf16"})  # of caches: every head divides into them
+_USUAL: Final = {context: Request(context=context) for context in STORED_CONTEXTS}
 
 _hparams_cache: dict[int, tuple[ModelSpec, Hparams]] = {}
 
@@ -77,40 +82,113 @@ def prediction_layers(spec: ModelSpec) -> int:
     return h.layers_in_file - h.layers
 
 
-def _placement(plan: LayerPlan, h: Hparams, brought: BroughtBytes) -> Devices:
+class _Beside(NamedTuple):
+    """What a request needs beside the weights: caches and states by layer, buffers by place."""
+
+    caches: tuple[int, ...]
+    states: tuple[int, ...]
+    buffers: Buffers | StoredBuffers | None  # None: the architecture's graph is not modeled
+    tokens: int  # of the batch
+    output: int  # logits kept on the host
+    brought_cache: tuple[int, int]
+    prediction_layers: int
+
+
+_usual_cache: dict[tuple[str, int], _Beside | None] = {}
+
+
+def _beside(spec: ModelSpec, request: Request) -> _Beside:
+    """From the catalog's table where it holds the request, else computed.
+
+    Raises:
+        NotModeledError: not in upstream llama.cpp, shapes missing, or a cache of its own kind.
+    """
+    usual = _usual(spec, request)
+    if usual is not None:
+        return usual
+    h = hparams_of(spec)
+    cells = cells_of(h, request)
+    flash = uses_flash_attention(request)
+    caches, states = _caches(h, cells, request.kv_type_k, request.kv_type_v, flash)
+    batch = batch_of(
+        cells,
+        ubatch=request.ubatch,
+        flash_attention=flash,
+        type_k=request.kv_type_k,
+        type_v=request.kv_type_v,
+        outputs=request.outputs,
+    )
+    try:
+        buffers = computed_buffers(spec, h, batch)
+    except NotModeledError:
+        buffers = None
+    output = output_buffer_bytes(h, request.parallel)
+    more = h.layers_in_file - h.layers
+    return _Beside(caches, states, buffers, batch.tokens, output, brought_cache(h, batch), more)
+
+
+def _usual(spec: ModelSpec, request: Request) -> _Beside | None:
+    """The row of a catalog model, where nothing but a context that the table holds was asked."""
+    if spec.origin != "catalog" or request != _USUAL.get(request.context):
+        return None
+    key = (spec.id, request.context)
+    if key not in _usual_cache:
+        stored = stored_buffers(request.context).get(spec.id)
+        _usual_cache[key] = (
+            None if stored is None else _unpacked(stored, min(request.ubatch, request.context))
+        )
+    return _usual_cache[key]
+
+
+def _unpacked(stored: StoredBuffers, tokens: int) -> _Beside:
+    kinds = dict(zip(DIGITS, stored.kinds, strict=False))
+    caches, states = zip(*map(kinds.__getitem__, stored.cached), strict=True)
+    return _Beside(
+        caches, states, stored, tokens, stored.output, stored.brought_cache, stored.prediction_layers
+    )
+
+
+def _placement(plan: LayerPlan, layers: int, brought: BroughtBytes) -> Devices:
     """The plan in numbers: GPUs in order, the CPU last."""
     numbers = {name: index for index, name in enumerate((*plan.devices[1:], "cpu"))}
-    of_layer = tuple(numbers[name] for name in plan.device_of_layer[: h.layers])
+    with_layers = frozenset(numbers[name] for name in set(plan.device_of_layer[:layers]))
     gpus = len(numbers) - 1
     # llama_context, src/llama-context.cpp#L440: every layer on several GPUs, no tensor moved by hand
     pipeline = gpus > 1 and not plan.keeps_layers_on_host
-    return Devices(len(numbers), of_layer, numbers[plan.output_device], brought, pipeline)
+    return Devices(len(numbers), with_layers, numbers[plan.output_device], brought, pipeline)
 
 
 def _compute(
-    spec: ModelSpec, h: Hparams, weights: WeightBytes, batch: Batch, plan: LayerPlan
+    spec: ModelSpec, weights: WeightBytes, plan: LayerPlan, beside: _Beside
 ) -> dict[str, int] | None:
     """Compute buffer of each device, or None where the architecture's graph is not modeled."""
+    if beside.buffers is None:
+        return None
     try:
         if len(plan.devices) == 1:
-            return {"cpu": compute_buffer_bytes(spec, h, batch)}
-        large = plan.keeps_layers_on_host and batch.tokens >= _OFFLOAD_ROWS
-        experts_only = "cpu" not in plan.device_of_layer
-        brought = _brought(_tensor_sizes(spec, weights), h, batch, experts_only) if large else ()
-        found = device_buffer_bytes(spec, h, batch, _placement(plan, h, brought))
+            return {"cpu": beside.buffers.cpu}
+        brought: BroughtBytes = ()
+        if plan.keeps_layers_on_host and beside.tokens >= _OFFLOAD_ROWS:
+            experts_only = "cpu" not in plan.device_of_layer
+            brought = _brought(_tensor_sizes(spec, weights), beside.brought_cache, experts_only)
+        found = device_buffer_bytes(beside.buffers, _placement(plan, len(beside.caches), brought))
     except NotModeledError:
         return None
     return dict(zip((*plan.devices[1:], "cpu"), found, strict=True))
 
 
 @lru_cache(maxsize=4096)
-def _brought(
-    sizes: tuple[tuple[str, int], ...], h: Hparams, batch: Batch, experts_only: bool
-) -> BroughtBytes:
+def _brought(sizes: tuple[tuple[str, int], ...], cache: tuple[int, int], experts_only: bool) -> BroughtBytes:
     """What layers in host memory read: their weights and cache, or only routed experts."""
     read = tuple((name.removesuffix(".weight"), size) for name, size in sizes)
     if experts_only:
         return tuple((name, size) for name, size in read if name.endswith("_exps"))
+    keys, values = cache
+    return (*read, (KEYS, keys), (VALUES, values), (KEYS_AND_VALUES, keys + values))
+
+
+def brought_cache(h: Hparams, batch: Batch) -> tuple[int, int]:
+    """Keys and values of the widest layer without a window: what is fetched from host memory at once."""
     room = batch.cells.full * batch.cells.streams
     widest = (0, 0)
     for layer, cached in enumerate(h.cached):
@@ -118,8 +196,7 @@ def _brought(
             keys, values = h.kv_heads[layer] * h.key_size[layer], h.kv_heads[layer] * h.value_size[layer]
             width = (row_bytes(batch.type_k, keys), 0 if h.mla else row_bytes(batch.type_v, values))
             widest = max(widest, width)
-    keys, values = room * widest[0], room * widest[1]
-    return (*read, (KEYS, keys), (VALUES, values), (KEYS_AND_VALUES, keys + values))
+    return room * widest[0], room * widest[1]
 
 
 def _tensor_sizes(spec: ModelSpec, weights: WeightBytes) -> tuple[tuple[str, int], ...]:
@@ -166,14 +243,15 @@ def lay_out(
         extra_bufts: the CPU part of the weights is rearranged for the processor.
     """
     head_first = spec.architecture in _HEAD_FIRST
-    plan = plan_layers(weights, split, prediction_layers=prediction_layers(spec), head_first=head_first)
-    repack = repack_bytes(spec, weights, plan, head_first=head_first) if extra_bufts else ByteRange()
+    beside: _Beside | None
     try:
-        h = hparams_of(spec)
-        cells = cells_of(h, request)
-        flash = uses_flash_attention(request)
-        kv_layers, state_layers = _caches(h, cells, request.kv_type_k, request.kv_type_v, flash)
+        beside = _beside(spec, request)
+        ahead = beside.prediction_layers
     except NotModeledError:
+        beside, ahead = None, prediction_layers(spec)
+    plan = plan_layers(weights, split, prediction_layers=ahead, head_first=head_first)
+    repack = repack_bytes(spec, weights, plan, head_first=head_first) if extra_bufts else ByteRange()
+    if beside is None:
         return MemoryBreakdown(
             per_device=tuple(
                 DeviceMemory(
@@ -188,20 +266,11 @@ def lay_out(
                 for name in plan.devices
             )
         )
-    batch = batch_of(
-        cells,
-        ubatch=request.ubatch,
-        flash_attention=flash,
-        type_k=request.kv_type_k,
-        type_v=request.kv_type_v,
-        outputs=request.outputs,
-    )
     caches, states = dict.fromkeys(plan.devices, 0), dict.fromkeys(plan.devices, 0)
-    for name, cache, state in zip(plan.device_of_layer, kv_layers, state_layers, strict=False):
+    for name, cache, state in zip(plan.device_of_layer, beside.caches, beside.states, strict=False):
         caches[name] += cache
         states[name] += state
-    compute = _compute(spec, h, weights, batch, plan)
-    output = output_buffer_bytes(h, request.parallel)
+    compute = _compute(spec, weights, plan, beside)
     return MemoryBreakdown(
         per_device=tuple(
             DeviceMemory(
@@ -209,7 +278,9 @@ def lay_out(
                 weights_bytes=plan.weights[name],
                 kv_cache_bytes=caches[name],
                 recurrent_state_bytes=states[name],
-                compute_bytes=None if compute is None else compute[name] + (output if name == "cpu" else 0),
+                compute_bytes=None
+                if compute is None
+                else compute[name] + (beside.output if name == "cpu" else 0),
                 repack_bytes=repack if name == "cpu" else ByteRange(),
                 runtime_bytes=runtime_band(backend if name != "cpu" else "cpu").value,
             )
@@ -275,11 +346,13 @@ def _with_context(request: Request, context: int) -> Request:
 
 def refuses_cache_types(spec: ModelSpec, request: Request) -> bool:
     """Whether llama.cpp would refuse to create the context for these cache types."""
+    quantized = request.kv_type_v not in _PLAIN_TYPES
+    if not quantized and request.kv_type_k in _PLAIN_TYPES:
+        return False
     try:
         h = hparams_of(spec)
     except NotModeledError:
         return False
-    quantized = request.kv_type_v not in ("f16", "f32", "bf16")
     if quantized and request.flash_attention is False:
         return True
     return not fits_blocks(h, request.kv_type_k, request.kv_type_v)

@@ -7,9 +7,9 @@ out to the engine's last digit.
 
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from probe.catalog.buffer_table import StoredBuffers, stored_buffers
+from probe.catalog.buffer_table import StoredBuffers
 from probe.catalog.model_spec import ModelSpec
 from probe.estimate.compute_graph import build_graph
 from probe.estimate.compute_graph.allocator import peak_bytes
@@ -18,12 +18,10 @@ from probe.estimate.compute_graph.ggml import Graph
 from probe.estimate.compute_graph.offload import PIPELINE_COPIES, OffloadPeaks, offload_peaks
 from probe.estimate.compute_graph.repetition import representative_layers
 from probe.estimate.compute_graph.shapes import Shapes, shapes_of
-from probe.estimate.kv_cache import CacheCells, cache_cells
+from probe.estimate.kv_cache import CacheCells
 from probe.estimate.llama_hparams import Hparams
 from probe.estimate.not_modeled import UNKNOWN_SHAPES, NotModeledError
 
-USUAL_CONTEXT: Final = 8192
-USUAL_UBATCH: Final = 512
 BroughtBytes = tuple[tuple[str, int], ...]  # weights by name, and the cache of a layer
 
 
@@ -31,7 +29,7 @@ class Devices(NamedTuple):
     """Where the layers run. GPUs are counted from 0, the CPU comes last."""
 
     total: int  # the CPU counted
-    of_layer: tuple[int, ...]
+    with_layers: frozenset[int]
     of_output: int
     brought: BroughtBytes = ()  # read from host memory: on the first GPU for a large batch
     pipeline: bool = False  # several GPUs work on several batches at once
@@ -64,48 +62,40 @@ def batch_of(
     return Batch(tokens, cells.sequences, wanted, cells, flash_attention, type_k, type_v)
 
 
-def usual_batch(h: Hparams) -> Batch:
-    """The batch of a request in which nothing was asked for: what the catalog's table holds."""
-    cells = cache_cells(h, context=USUAL_CONTEXT, parallel=1, ubatch=USUAL_UBATCH, unified=False)
-    return batch_of(cells, ubatch=USUAL_UBATCH, flash_attention=True)
-
-
 def compute_buffer_bytes(spec: ModelSpec, h: Hparams, batch: Batch) -> int:
     """Bytes of the compute buffer when everything runs on the CPU.
 
     Raises:
         NotModeledError: no graph for this architecture, or its shapes are not known.
     """
-    row = _stored_row(spec, h, batch)
-    return computed_buffers(spec, h, batch).cpu if row is None else row.cpu
+    return computed_buffers(spec, h, batch).cpu
 
 
-def device_buffer_bytes(spec: ModelSpec, h: Hparams, batch: Batch, devices: Devices) -> tuple[int, ...]:
+def device_buffer_bytes(known: "Buffers | StoredBuffers", devices: Devices) -> tuple[int, ...]:
     """Bytes of each device's compute buffer, GPUs first, the CPU last.
 
     Large batches of layers in host memory run on the first GPU as well, with their weights
     and caches brought there for the moment. Every GPU is taken to support every operation
     and to hold layers of every kind.
 
-    Raises:
-        NotModeledError: no graph for this architecture, or its shapes are not known.
+    Args:
+        known: the model's figures, computed or from the catalog's table.
     """
-    known = _stored_row(spec, h, batch) or computed_buffers(spec, h, batch)
     if devices.total == 1:
         return (known.cpu,)
-    used = set(devices.of_layer)
     sizes = []
     for gpu in range(devices.cpu):
         has_head = gpu == devices.of_output
-        if not (has_head or gpu in used):
+        if not (has_head or gpu in devices.with_layers):
             sizes.append(0)
         elif devices.pipeline:
             sizes.append(known.last if has_head else known.middle if gpu else known.first)
         else:
             sizes.append(known.whole if has_head else known.layers)
-    in_use = known.readings
-    fetched = [in_use[name] + size for name, size in devices.brought if name in in_use]
-    sizes[0] = max(sizes[0], *fetched, 0)
+    if devices.brought:
+        in_use = known.readings
+        fetched = [in_use[name] + size for name, size in devices.brought if name in in_use]
+        sizes[0] = max(sizes[0], *fetched, 0)
     return (*sizes, known.hosts if devices.pipeline else known.host)
 
 
@@ -216,17 +206,6 @@ def computed_buffers(spec: ModelSpec, h: Hparams, batch: Batch) -> Buffers:
 @lru_cache(maxsize=8192)
 def _buffers(shapes: Shapes, h: Hparams, batch: Batch) -> Buffers:
     return Buffers(shapes, h, batch)
-
-
-@lru_cache(maxsize=1024)
-def _usual(h: Hparams) -> Batch:
-    return usual_batch(h)
-
-
-def _stored_row(spec: ModelSpec, h: Hparams, batch: Batch) -> StoredBuffers | None:
-    if spec.origin != "catalog" or batch.cells.full != USUAL_CONTEXT or batch != _usual(h):
-        return None
-    return stored_buffers().get(spec.id)
 
 
 @lru_cache(maxsize=1024)

@@ -41,7 +41,12 @@ class Pools(msgspec.Struct, frozen=True, kw_only=True):
 
     def by_device(self, device: str) -> Pool:
         """The pool of `cpu` or `gpu<index>`."""
-        return next(pool for pool in (self.cpu, *self.gpus) if pool.device == device)
+        if device == "cpu":
+            return self.cpu
+        for pool in self.gpus:
+            if pool.device == device:
+                return pool
+        raise KeyError(device)
 
 
 def backend_of(device: Accelerator, machine: Machine) -> str:

@@ -76,20 +76,15 @@ def speed_devices(
     filled = depth / context / parallel if context and parallel else 0.0
     plan = plan_layers(weights, tried.split)
     where = plan.device_of_layer
-    share = _active_expert_share(spec)
     active: dict[str, float] = {}
     layers: dict[str, int] = {}
-    for index, (active_bytes, expert_bytes) in enumerate(
-        zip(weights.layer_active, weights.layer_experts, strict=True)
-    ):
-        device = where[index]
-        experts = expert_bytes * share
-        if index < tried.split.cpu_expert_layers and device != "cpu":
-            active["cpu"] = active.get("cpu", 0.0) + experts
-            active[device] = active.get(device, 0.0) + active_bytes - experts
-        else:
-            active[device] = active.get(device, 0.0) + active_bytes
-        layers[device] = layers.get(device, 0) + 1
+    if tried.split.cpu_expert_layers:
+        active, layers = _with_experts_apart(spec, weights, where, tried.split.cpu_expert_layers)
+    else:
+        for device in dict.fromkeys(where):  # the layers of a device lie together
+            first, count = where.index(device), where.count(device)
+            active[device] = float(sum(weights.layer_active[first : first + count]))
+            layers[device] = count
     head = weights.output_bytes + (weights.token_embedding_bytes if weights.output_is_tied else 0)
     active[plan.output_device] = active.get(plan.output_device, 0.0) + head
     spilled = _spilled_bytes(weights, tried, pools)
@@ -136,6 +131,27 @@ def speed_devices(
     if machine.measurements:
         return tuple(calibrated(device, machine.measurements) for device in found)
     return tuple(found)
+
+
+def _with_experts_apart(
+    spec: ModelSpec, weights: WeightBytes, where: tuple[str, ...], on_cpu: int
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Bytes read for one token and layers of each device, routed experts of the first layers on the CPU."""
+    share = _active_expert_share(spec)
+    active: dict[str, float] = {}
+    layers: dict[str, int] = {}
+    for index, (active_bytes, expert_bytes) in enumerate(
+        zip(weights.layer_active, weights.layer_experts, strict=True)
+    ):
+        device = where[index]
+        if index < on_cpu and device != "cpu":
+            experts = expert_bytes * share
+            active["cpu"] = active.get("cpu", 0.0) + experts
+            active[device] = active.get(device, 0.0) + active_bytes - experts
+        else:
+            active[device] = active.get(device, 0.0) + active_bytes
+        layers[device] = layers.get(device, 0) + 1
+    return active, layers
 
 
 def _spilled_bytes(weights: WeightBytes, tried: Tried, pools: Pools) -> int:

@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from probe.catalog.buffer_table import STORED_CONTEXTS
 from probe.catalog.models import all_models
-from probe.engines.llama_cpp import hparams_of
-from probe.estimate.compute_buffer import batch_of, compute_buffer_bytes, computed_buffers, usual_batch
+from probe.engines.llama_cpp import hparams_of, lay_out
+from probe.engines.request import LayerSplit, Request
+from probe.estimate.compute_buffer import batch_of, compute_buffer_bytes
 from probe.estimate.compute_graph import build_graph
 from probe.estimate.compute_graph.allocator import Buffer, peak_bytes
 from probe.estimate.compute_graph.builder import Builder
@@ -16,9 +19,23 @@ from probe.estimate.compute_graph.ggml import Graph
 from probe.estimate.compute_graph.repetition import representative_layers
 from probe.estimate.compute_graph.shapes import shapes_of
 from probe.estimate.kv_cache import cache_cells
+from probe.estimate.weights import gguf_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOG = {model.id: model for model in all_models()}
+_STORED = (
+    "Qwen/Qwen3-8B",
+    "Qwen/Qwen3-30B-A3B",
+    "Qwen/Qwen3.5-35B-A3B",
+    "google/gemma-4-E2B-it",
+    "google/gemma-3n-E2B-it",
+    "deepseek-ai/DeepSeek-V2-Lite-Chat",
+    "deepseek-ai/DeepSeek-V4-Flash",
+    "openai/gpt-oss-20b",
+    "tiiuae/Falcon-H1-0.5B-Instruct",
+    "LiquidAI/LFM2-8B-A1B",
+    "BAAI/bge-m3",
+)
 
 
 def test_the_smallest_free_block_that_fits_is_taken() -> None:
@@ -136,8 +153,37 @@ def test_the_stored_table_is_regenerated_not_edited() -> None:
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
 
-def test_stored_and_computed_figures_are_equal() -> None:
+@pytest.mark.parametrize("context", STORED_CONTEXTS)
+@pytest.mark.parametrize(
+    "split",
+    [
+        LayerSplit(),
+        LayerSplit(gpu_layers=99, shares=(("gpu0", 1.0),)),
+        LayerSplit(gpu_layers=99, shares=(("gpu0", 0.5), ("gpu1", 0.5))),
+        LayerSplit(gpu_layers=10, shares=(("gpu0", 1.0),)),
+        LayerSplit(gpu_layers=99, shares=(("gpu0", 1.0),), cpu_expert_layers=5),
+    ],
+    ids=["cpu", "gpu", "two-gpus", "part", "experts"],
+)
+def test_stored_and_computed_figures_are_equal(context: int, split: LayerSplit) -> None:
+    """Dense, latent, windowed, hybrid and with prediction layers: the table changes no figure."""
+    for name in _STORED:
+        spec = CATALOG[name]
+        weights = gguf_weights(spec, "Q4_K_M")
+        # The same model as a user's own is never looked up.
+        own = msgspec.structs.replace(spec, origin="own")
+        asked = Request(context=context)
+        backend = "cuda" if split.shares else "cpu"
+        stored = lay_out(spec, weights, asked, split, backend=backend)
+        assert stored == lay_out(own, weights, asked, split, backend=backend), name
+
+
+def test_what_the_table_does_not_hold_is_computed() -> None:
     spec = CATALOG["Qwen/Qwen3-8B"]
-    h = hparams_of(spec)
-    batch = usual_batch(h)
-    assert compute_buffer_bytes(spec, h, batch) == computed_buffers(spec, h, batch).cpu
+    weights = gguf_weights(spec, "Q4_K_M")
+    totals = [
+        lay_out(spec, weights, asked, LayerSplit(), backend="cpu").total_bytes
+        for asked in (Request(), Request(context=8448), Request(kv_type_k="q8_0", kv_type_v="q8_0"))
+    ]
+    usual, longer, smaller = (total or 0 for total in totals)
+    assert longer > usual > smaller > 0

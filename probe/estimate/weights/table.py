@@ -1,9 +1,13 @@
 """WeightBytes of catalog models from the table that was computed from the same shapes."""
 
+from functools import cache
+
+from probe.catalog.buffer_table import DIGITS
 from probe.catalog.weight_table import StoredWeights, stored_weights
 from probe.estimate.weight_bytes import WeightBytes
 
 
+@cache
 def weights_from_table(model_id: str, quantization: str) -> WeightBytes | None:
     """The stored figures of a catalog model, None where the table has none."""
     row = stored_weights(quantization).get(model_id)
@@ -27,18 +31,19 @@ def packed(weights: WeightBytes) -> StoredWeights:
         weights.output_is_tied,
         weights.mtp_bytes,
         tuple(kinds),
-        "".join("0123456789abcdefghijklmnopqrstuvwxyz"[digit] for digit in digits),
+        "".join(DIGITS[digit] for digit in digits),
     )
 
 
 def _unpacked(row: StoredWeights, quantization: str) -> WeightBytes:
-    layers = [row.kinds[int(digit, 36)] for digit in row.layers]
+    kinds = dict(zip(DIGITS, row.kinds, strict=False))
+    layers, experts, active = zip(*map(kinds.__getitem__, row.layers), strict=True)
     return WeightBytes(
         quantization=quantization,
         file_bytes=row.file_bytes,
-        layers=tuple(kind[0] for kind in layers),
-        layer_experts=tuple(kind[1] for kind in layers),
-        layer_active=tuple(kind[2] for kind in layers),
+        layers=layers,
+        layer_experts=experts,
+        layer_active=active,
         token_embedding_bytes=row.token_embedding_bytes,
         per_layer_embedding_bytes=row.per_layer_embedding_bytes,
         position_embedding_bytes=row.position_embedding_bytes,
