@@ -36,6 +36,8 @@ def model_of(text: str, *, online: bool = False) -> ModelSpec:
     Raises:
         InputError: no such file, an unreadable one, `hf:` without `online`, or an unknown name.
     """
+    if not text.strip():
+        raise InputError("catalog.model_unrecognized", name=text)
     if text.startswith(_HUB):
         if not online:
             raise InputError("cli.model.online_needed", text=text)

@@ -154,6 +154,21 @@ def find_cpu_model(text: str) -> TypedCpu:
     return TypedCpu(spec, cores_of(plain), plain)
 
 
+def near_cpus(text: str) -> tuple[str, ...]:
+    """Processors whose names are most like `text`, spelled so that `find_cpu_model` finds them."""
+    import difflib
+
+    near = difflib.get_close_matches(_model_key(_typed_brand(text.strip())), core_counts(), n=6, cutoff=0.75)
+    found = []
+    for key in near:
+        try:
+            find_cpu_model(key)
+        except UnknownNameError:
+            continue
+        found.append(key)
+    return tuple(found[:4])
+
+
 def _all_named(plain: str, found: re.Match[str]) -> bool:
     """Whether every word belongs to the name; a number only where the pattern has none of its own."""
     start = plain.rfind(" ", 0, found.start()) + 1

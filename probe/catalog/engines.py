@@ -152,7 +152,7 @@ def find_engine(name: str) -> EngineSpec:
     """The engine a person names: `vllm`, `LM Studio`, `llama-cpp`.
 
     Raises:
-        UnknownNameError: no such engine.
+        UnknownNameError: no such engine; the nearest names are suggested, or all.
     """
     wanted = _plain(name)
     for row in all_engines():
@@ -161,7 +161,12 @@ def find_engine(name: str) -> EngineSpec:
     aliases = {"llamacpp": "llama.cpp", "llamaserver": "llama.cpp", "mlx": "mlx-lm", "trtllm": "tensorrt-llm"}
     if wanted in aliases:
         return find_engine(aliases[wanted])
-    raise UnknownNameError("input.engine_unknown", name, tuple(row.id for row in all_engines()))
+    import difflib
+
+    known = tuple(row.id for row in all_engines())
+    near = tuple(difflib.get_close_matches(name.strip().lower(), known, n=2))
+    key = "input.engine_unknown_near" if near else "input.engine_unknown"
+    raise UnknownNameError(key, name, near or known, known=", ".join(known))
 
 
 def _plain(name: str) -> str:

@@ -238,7 +238,7 @@ def gguf_type(name: str) -> GgufType:
     """
     row = _types().get(name)
     if row is None:
-        raise UnknownNameError("input.quantization_unknown", name, tuple(_types()))
+        raise _unknown(name)
     return row
 
 
@@ -273,9 +273,7 @@ def find_recipe(name: str) -> Recipe:
     row = _recipes().get(name.strip().lower())
     if row is not None:
         return row
-    raise UnknownNameError(
-        "input.quantization_unknown", name, _nearest(name, tuple(recipe.name for recipe in _gguf().recipes))
-    )
+    raise _unknown(name)
 
 
 def recipe_by_file_type(file_type: int) -> Recipe | None:
@@ -307,16 +305,15 @@ def find_checkpoint_format(name: str) -> CheckpointFormat:
     for row in all_checkpoint_formats():
         if wanted == row.name or wanted in row.aliases:
             return row
-    raise UnknownNameError(
-        "input.quantization_unknown",
-        name,
-        _nearest(name, tuple(row.name for row in all_checkpoint_formats())),
-    )
+    raise _unknown(name)
 
 
-def _nearest(name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+def _unknown(name: str) -> UnknownNameError:
+    """The refusal of a name, with the nearest ones of files and checkpoints alike."""
     import difflib
 
-    lower = {entry.lower(): entry for entry in known}
-    found = difflib.get_close_matches(name.strip().lower(), lower, n=4, cutoff=0.4)
-    return tuple(lower[entry] for entry in found)
+    names = (*(row.name for row in _gguf().recipes), *(row.name for row in all_checkpoint_formats()))
+    lower = {entry.lower(): entry for entry in names}
+    found = difflib.get_close_matches(name.strip().lower(), lower, n=4, cutoff=0.6)
+    key = "input.quantization_unknown" if found else "input.quantization_unrecognized"
+    return UnknownNameError(key, name, tuple(lower[entry] for entry in found))

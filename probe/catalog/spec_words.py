@@ -3,7 +3,7 @@
 import re
 from typing import Final, NamedTuple
 
-from probe.catalog.cpu_search import TypedCpu, find_cpu_model
+from probe.catalog.cpu_search import TypedCpu, find_cpu_model, near_cpus
 from probe.catalog.gpu_search import GpuBoard, find_board
 from probe.catalog.spec_parts import (
     MAX_DEVICES,
@@ -90,7 +90,7 @@ def _not_found(part: str, name: str, unknown: UnknownNameError) -> UnknownNameEr
     try:
         _board(name, suggest=True)
     except UnknownNameError as nearest:
-        near = nearest.suggestions
+        near = (*near_cpus(name), *nearest.suggestions)[:6]
         key = "input.spec_part_unknown" if near else "input.spec_part_unrecognized"
         return UnknownNameError(key, name, near, part=part)
     return unknown

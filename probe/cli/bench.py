@@ -1,5 +1,6 @@
 """`probe bench`: measured bandwidth of RAM, GPU and links, and real tokens a second beside the estimate."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from probe.cli import options
 from probe.cli.plain_help import single_command
 from probe.cli.session import session_of
-from probe.errors import EXIT_DONE
+from probe.errors import EXIT_DONE, InputError
 
 Model = Annotated[str | None, typer.Option("--model", metavar="FILE", help="bench.option.model")]
 Program = Annotated[str | None, typer.Option("--llama-bench", metavar="PROGRAM", help="bench.option.program")]
@@ -47,6 +48,8 @@ def bench(
 
     session = session_of(ctx)
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
+    if model is not None and not Path(model).expanduser().is_file():
+        raise InputError("cli.model.no_file", text=model)  # before seconds of measuring
     scanned = scanned_machine(session, quiet=quiet)
     mark = fingerprint(scanned)
 

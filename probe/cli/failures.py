@@ -1,5 +1,6 @@
 """Wrong arguments as one line in the run's language, and the exit code that belongs to it."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
@@ -13,10 +14,14 @@ from probe.render.text import clean
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
-def usage_line(error: Any, lang: str) -> str:
+def usage_line(error: Any, lang: str, arguments: Sequence[str] = (), commands: Iterable[str] = ()) -> str:
     """The sentence for arguments that typer could not read."""
     context = error.ctx
-    command = context.command_path if context is not None else "probe"
+    if context is not None:
+        command = context.command_path
+    else:  # the parser does not always say which command it was reading for
+        named = next((word for word in arguments if word in set(commands)), None)
+        command = f"probe {named}" if named else "probe"
     name = str(getattr(error, "option_name", ""))
     kind = type(error).__name__
     if kind == "NoSuchOption":

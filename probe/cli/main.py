@@ -103,7 +103,7 @@ def _dispatch(arguments: list[str], lang: str, verbose: bool) -> int:
             arguments, prog_name="probe", standalone_mode=False, obj=Session(lang=lang, verbose=verbose)
         )
     except UsageError as error:
-        say(usage_line(error, lang))
+        say(usage_line(error, lang, arguments, COMMANDS))
         return usage_exit_code(error)
     except typer.Abort:
         return EXIT_INTERRUPTED

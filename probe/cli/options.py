@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from probe.api.limits import MAX_CONTEXT, MAX_PARALLEL, MAX_UBATCH, MODEL_LANGUAGES, PURPOSES
-from probe.cli.values import FORMATS, choice, choices, kv_type, memory_size, whole_number
+from probe.cli.values import FORMATS, address, choice, choices, kv_type, memory_size, whole_number
 from probe.messages import LANGUAGES
 
 DEFAULT_CONTEXT: Final = 8192
@@ -83,7 +83,10 @@ Lang = Annotated[
 ]
 Alias = Annotated[str | None, typer.Option("--alias", metavar="NAME", help="cli.option.alias")]
 NoHostName = Annotated[bool, typer.Option("--no-host-name", help="cli.option.no_host_name")]
-ApiUrl = Annotated[str | None, typer.Option("--api-url", metavar="URL", help="cli.option.api_url")]
+ApiUrl = Annotated[
+    str | None,
+    typer.Option("--api-url", metavar="URL", parser=address("--api-url"), help="cli.option.api_url"),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="cli.option.verbose")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="cli.option.quiet")]
 

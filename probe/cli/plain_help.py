@@ -160,7 +160,9 @@ class LazyGroup(TyperGroup):
         """
         command = self.get_command(ctx, args[0])
         if command is None:
-            likely = nearest(args[0], self.list_commands(ctx))
+            if ctx.parent is None and _is_model(args[0]):
+                raise InputError("cli.usage.model_for_command", name=args[0], command=ctx.command_path)
+            likely = nearest(args[0], [*self.list_commands(ctx), "--help"])
             key = "cli.usage.no_such_command_near" if likely else "cli.usage.no_such_command"
             raise UnknownNameError(key, args[0], likely, command=ctx.command_path)
         return args[0], command, args[1:]
@@ -171,6 +173,17 @@ class LazyGroup(TyperGroup):
         prefix = "" if ctx.parent is None else f"{ctx.info_name}_"
         rows = [(name, _summary(f"{prefix}{name}", lang)) for name in self.list_commands(ctx)]
         return help_text(self, ctx, rows)
+
+
+def _is_model(name: str) -> bool:
+    """Whether somebody wrote a model where a command stands, as in `probe qwen3-8b`."""
+    from probe.api.models import model_of
+
+    try:
+        model_of(name)
+    except InputError:
+        return False
+    return True
 
 
 CommandFunction = Callable[..., int]

@@ -102,6 +102,18 @@ def memory_size(text: str | int) -> int:
     return text if isinstance(text, int) else int(parse_memory_size(text))
 
 
+def address(option: str) -> Callable[[str], str]:
+    """A reader of addresses of servers, as http:// or https://."""
+
+    def read(text: str) -> str:
+        scheme, marked, rest = text.strip().partition("://")
+        if scheme.lower() not in ("http", "https") or not marked or not rest.strip("/") or " " in rest:
+            raise InputError("cli.usage.bad_address", option=option, text=text)
+        return text.strip()
+
+    return read
+
+
 def positive_number(option: str) -> Callable[[str], float]:
     """A reader of numbers above 0 and below a million."""
 

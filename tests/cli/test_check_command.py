@@ -95,7 +95,7 @@ def test_explain_shows_what_the_formula_was_given(tmp_path: Path) -> None:
             ("check", "qwen3-8bb", "--as", "RTX 4090"),
             "No model in the catalog is called `qwen3-8bb`. Nearest",
         ),
-        (("check", "qwen3-8b", "--as", "RTX 9999"), "Part `RTX 9999` of --as names no"),
+        (("check", "qwen3-8b", "--as", "RTX 9999"), "`RTX 9999` names no GPU"),
         (("check", "qwen3-8b", "--as", "RTX 3060"), "`RTX 3060` names several GPUs"),
         (("check", "qwen3-8b", "--as", ""), "The machine after --as is empty."),
         (("check", "qwen3-8b", "--as", "16GB DDR4-99999"), "Impossible memory speed in --as"),

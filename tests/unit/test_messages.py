@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import probe
-from probe.messages import LANGUAGES, has, t
+from probe.messages import LANGUAGES, _template, has, t
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -104,6 +104,22 @@ def test_a_key_that_nobody_wrote_is_an_error_of_ours() -> None:
     assert not has("page.no_such_sentence", "en")
     with pytest.raises(KeyError):
         t("page.no_such_sentence", "en")
+
+
+_REFUSAL = re.compile(
+    r"""(?:InputError|UnknownNameError|AmbiguousNameError|_damaged|_refused)\(\s*"([a-z_]+\.[a-z0-9_.]+)\""""
+)
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_refusal_says_what_is_wrong_and_what_to_do(lang: str) -> None:
+    """One clause alone says what is wrong; what to write or do instead is a second one."""
+    keys = {key for source in SOURCES for key in _REFUSAL.findall(source.read_text(encoding="utf-8"))}
+    # Words of a table, not sentences, stand under `reason`.
+    refusals = {key: _template(key, lang) for key in keys if has(key, lang) and ".reason." not in key}
+    assert len(refusals) > 60
+    no_advice = [key for key, text in refusals.items() if len(re.findall(r"[.:;,?](?: |$)", text or "")) < 2]
+    assert no_advice == []
 
 
 _CALL = re.compile(r"""(?:\bt\(|\bhas\(|Error\(|\bcode=|\bhelp=|\bkey\s*=)\s*"([a-z_]+\.[a-z0-9_.]+)\"""")

@@ -21,8 +21,10 @@ def newest_release(engine: EngineSpec, asked: str | None) -> EngineRelease | Non
     """The row of the asked version, else the newest one.
 
     Raises:
-        InputError: the asked version is older than every row.
+        InputError: the asked version is no version, or older than every row.
     """
+    if asked is not None and not version_key(asked):
+        raise InputError("preflight.version_malformed", version=asked, newest=engine.newest)
     row = release_of(engine.id, asked)
     if row is None:
         if asked is not None and release_of(engine.id) is not None:
