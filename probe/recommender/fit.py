@@ -16,6 +16,7 @@ from probe.engines.llama_cpp_command import command
 from probe.engines.llama_cpp_rejections import rejections
 from probe.engines.request import LayerSplit, Request
 from probe.estimate.breakdown import MemoryBreakdown
+from probe.estimate.kv_cache import CONTEXT_PADDING
 from probe.estimate.not_modeled import NotModeledError
 from probe.estimate.speed import estimate_speed
 from probe.estimate.speed_figures import SpeedFigures
@@ -24,6 +25,7 @@ from probe.estimate.weights import gguf_weights
 from probe.machine import Machine
 from probe.recommender.answer import Estimate, Placement, PlacementKind, Reason, Split, Verdict
 from probe.recommender.figures import generates_text, rule_of_thumb_bytes
+from probe.recommender.last_fit import Point, last_fit
 from probe.recommender.options import Options
 from probe.recommender.placements import (
     Tried,
@@ -108,9 +110,7 @@ class Estimator:
 
         yield from whole_on_gpus(self.pools, lay_out, layers)
         yield from self._coherent(spec, weights)
-        has_experts = any(weights.layer_experts)
-        hybrids = list(offloaded(self.pools, lay_out, layers, has_experts=has_experts))
-        yield from hybrids
+        yield from offloaded(self.pools, lay_out, weights)
         yield on_cpu(self.pools, lay_out, layers)
 
     def _place(self, spec: ModelSpec, weights: WeightBytes) -> tuple[Tried, tuple[Tried, ...]]:
@@ -310,25 +310,33 @@ class Estimator:
         ceiling = spec.max_context or 1_048_576
         request = self.request(backend=self._backend(tried.split))
 
-        def fits(context: int) -> bool:
+        def left_at(steps: int) -> int:
+            context = min(steps * CONTEXT_PADDING, ceiling)
             asked = msgspec.structs.replace(request, context=context)
             memory = self.lay_out(spec, weights, tried.split, asked)
-            again = attempt(tried.split, lambda _split: memory, self.pools, len(weights.layers))
-            if again.fit.fits or tried.placement.kind is not PlacementKind.UNIFIED:
-                return again.fit.fits is True
-            total, room = memory.total_bytes, self._coherent_room()
-            return total is not None and room is not None and total <= room
+            return self._left(attempt(tried.split, lambda _split: memory, self.pools, len(weights.layers)))
 
-        if fits(ceiling):
+        most = -(-ceiling // CONTEXT_PADDING)
+        at_most = left_at(most)
+        if at_most >= 0:
             return ceiling
-        low, high = 0, ceiling // 256
-        while low < high:
-            middle = (low + high + 1) // 2
-            if fits(middle * 256):
-                low = middle
-            else:
-                high = middle - 1
-        return low * 256
+        here = Point(request.context // CONTEXT_PADDING, max(self._left(tried), 0))
+        return (last_fit(1, most - 1, left_at, here, Point(most, at_most)) or 0) * CONTEXT_PADDING
+
+    def _left(self, tried: Tried) -> int:
+        """Bytes left of the pool that is shortest, below 0 where the placement does not fit."""
+        fits = tried.fit.fits
+        if not fits and tried.placement.kind is PlacementKind.UNIFIED:
+            total, room = tried.memory.total_bytes, self._coherent_room()
+            fits = total is not None and room is not None and total <= room
+        devices = tried.memory.per_device
+        left = [
+            device.available_bytes - device.total_bytes
+            for device in devices
+            if device.available_bytes is not None and device.total_bytes is not None
+        ]
+        least = min(left, default=-1)
+        return max(least, 0) if fits else min(least, -1)
 
     def _coherent_room(self) -> int | None:
         if self.pools.coherent is None or self.pools.cpu.capacity_bytes is None:

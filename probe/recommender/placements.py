@@ -10,12 +10,15 @@ import msgspec
 
 from probe.engines.request import LayerSplit
 from probe.estimate.breakdown import MemoryBreakdown
+from probe.estimate.weight_bytes import WeightBytes
 from probe.recommender.answer import Placement, PlacementKind, Split
+from probe.recommender.last_fit import Point, last_fit
 from probe.recommender.pool_check import check_fit
 from probe.recommender.pools import Pool, Pools
 from probe.recommender.verdict import Fit
 
 LayOut = Callable[[LayerSplit], MemoryBreakdown]
+Shares = tuple[tuple[str, float], ...]
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,30 +106,14 @@ def attempt(split: LayerSplit, lay_out: LayOut, pools: Pools, layers: int) -> Tr
     )
 
 
-def _bisect_most(low: int, high: int, works: Callable[[int], Tried]) -> Tried | None:
-    """The largest n in low..high whose attempt fits (memory on the GPU grows with n)."""
-    best: Tried | None = None
-    while low <= high:
-        middle = (low + high) // 2
-        tried = works(middle)
-        if tried.fit.fits:
-            best, low = tried, middle + 1
-        else:
-            high = middle - 1
-    return best
-
-
-def _bisect_least(low: int, high: int, works: Callable[[int], Tried]) -> Tried | None:
-    """The smallest n in low..high whose attempt fits."""
-    best: Tried | None = None
-    while low <= high:
-        middle = (low + high) // 2
-        tried = works(middle)
-        if tried.fit.fits:
-            best, high = tried, middle - 1
-        else:
-            low = middle + 1
-    return best
+def _left_on_gpus(tried: Tried) -> int:
+    """Bytes left on the GPU that is shortest; below 0 it does not hold its part."""
+    left = [
+        device.available_bytes - device.total_bytes
+        for device in tried.memory.per_device
+        if device.device != "cpu" and device.available_bytes is not None and device.total_bytes is not None
+    ]
+    return min(left, default=-1)
 
 
 def whole_on_gpus(pools: Pools, lay_out: LayOut, layers: int) -> Iterator[Tried]:
@@ -146,26 +133,59 @@ def whole_on_gpus(pools: Pools, lay_out: LayOut, layers: int) -> Iterator[Tried]
                     yield attempt(split, lay_out, pools, layers)
 
 
-def offloaded(pools: Pools, lay_out: LayOut, layers: int, *, has_experts: bool) -> Iterator[Tried]:
-    """What fits only with RAM's help: experts on the CPU, else the first layers on the CPU."""
+def offloaded(pools: Pools, lay_out: LayOut, weights: WeightBytes) -> Iterator[Tried]:
+    """What fits only with RAM's help: experts on the CPU, else the first layers on the CPU.
+
+    As much as the GPUs hold goes to them; that leaves least for RAM.
+    """
     if pools.cpu.capacity_bytes is None:
         return
     for group in compute_groups(pools):
+        room = sum(pool.capacity_bytes or 0 for pool in group)
         if any(pool.in_ram for pool in group):
             continue
         shares = _shares(group) if len(group) > 1 else ((group[0].device, 1.0),)
-
-        def with_experts(count: int, shares: tuple[tuple[str, float], ...] = shares) -> Tried:
-            split = LayerSplit(gpu_layers=layers + 1, shares=shares, cpu_expert_layers=count)
-            return attempt(split, lay_out, pools, layers)
-
-        def with_layers(count: int, shares: tuple[tuple[str, float], ...] = shares) -> Tried:
-            return attempt(LayerSplit(gpu_layers=count, shares=shares), lay_out, pools, layers)
-
-        found = _bisect_least(1, layers, with_experts) if has_experts else None
-        found = found or _bisect_most(1, layers, with_layers)
+        found = _experts_apart(pools, lay_out, weights, shares, room) if any(weights.layer_experts) else None
+        found = found or _first_layers_apart(pools, lay_out, weights, shares, room)
         if found is not None:
             yield found
+
+
+def _experts_apart(
+    pools: Pools, lay_out: LayOut, weights: WeightBytes, shares: Shares, room: int
+) -> Tried | None:
+    """Every layer on the GPUs, the experts of as few as possible in RAM."""
+    layers = len(weights.layers)
+    tries: dict[int, Tried] = {}
+
+    def left_with(whole_layers: int) -> int:
+        split = LayerSplit(gpu_layers=layers + 1, shares=shares, cpu_expert_layers=layers - whole_layers)
+        tries[whole_layers] = attempt(split, lay_out, pools, layers)
+        return _left_on_gpus(tries[whole_layers])
+
+    all_bytes = weights.loaded_bytes
+    none, everything = (
+        Point(0, room - all_bytes + sum(weights.layer_experts)),
+        Point(layers, room - all_bytes),
+    )
+    found = last_fit(0, layers - 1, left_with, none, everything)
+    return tries[found] if found is not None and tries[found].fit.fits else None
+
+
+def _first_layers_apart(
+    pools: Pools, lay_out: LayOut, weights: WeightBytes, shares: Shares, room: int
+) -> Tried | None:
+    """As many of the last layers as possible on the GPUs, the first ones in RAM."""
+    layers = len(weights.layers)
+    tries: dict[int, Tried] = {}
+
+    def left_with(gpu_layers: int) -> int:
+        split = LayerSplit(gpu_layers=gpu_layers, shares=shares)
+        tries[gpu_layers] = attempt(split, lay_out, pools, layers)
+        return _left_on_gpus(tries[gpu_layers])
+
+    found = last_fit(1, layers, left_with, Point(0, room), Point(layers + 1, room - weights.loaded_bytes))
+    return tries[found] if found is not None and tries[found].fit.fits else None
 
 
 def on_cpu(pools: Pools, lay_out: LayOut, layers: int) -> Tried:

@@ -96,7 +96,10 @@ def _fits_in(spec: ModelSpec, quantization: str, room_bytes: int | None) -> bool
 def _whole_on_gpu(
     spec: ModelSpec, anchor: Estimate, estimate: Callable[[str], Estimate], room: Room
 ) -> Estimate:
-    """A smaller file that needs no offloading, where there is one."""
+    """A smaller file that needs no offloading, where there is one; else one that is quick enough to use."""
+    if anchor.verdict is Verdict.NO:
+        quicker = (estimate(name) for name in POORER)
+        return next((other for other in quicker if other.verdict is not Verdict.NO), anchor)
     for name in POORER:
         if not _fits_in(spec, name, room.computing_bytes):
             continue
@@ -131,10 +134,11 @@ def _fast(answer: Estimate) -> bool:
 
 
 def _first_fitting(names: tuple[str, ...], estimate: Callable[[str], Estimate]) -> Estimate:
+    """The first that fits and is quick enough to use, else the first that fits at all."""
     answers = []
     for name in names:
         answer = estimate(name)
-        if answer.fits:
+        if answer.fits and answer.verdict is not Verdict.NO:
             return answer
         answers.append(answer)
-    return answers[-1]
+    return next((answer for answer in answers if answer.fits), answers[-1])
