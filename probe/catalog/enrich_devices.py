@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from probe.catalog.gpu_match import match_apple_gpu, match_gpu
 from probe.catalog.gpu_rows import GpuSpec
 from probe.catalog.limits import limits
 from probe.machine import Accelerator, AcceleratorKind, Machine, OsFamily, PcieLink, Range, Source
@@ -53,6 +52,8 @@ def gpu_row_of(device: Accelerator, machine: Machine) -> GpuSpec | None:
     """The row of a detected GPU, strictly; None for NPUs, cards and doubtful readings."""
     if device.kind in (AcceleratorKind.NPU, AcceleratorKind.CARD):
         return None
+    from probe.catalog.gpu_match import match_apple_gpu, match_gpu  # not for a machine without a GPU
+
     if device.vendor == "apple":
         for chip in (device.name, machine.cpu.brand):
             row = match_apple_gpu(chip, device.gpu_cores, machine.memory.total_bytes) if chip else None

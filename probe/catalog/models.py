@@ -2,15 +2,17 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from probe.catalog.files import read_data
 from probe.catalog.model_spec import ModelSpec
-from probe.catalog.names import ModelNames
 from probe.catalog.overlay import merged, read_overlay
 from probe.errors import CatalogError
+
+if TYPE_CHECKING:
+    from probe.catalog.names import ModelNames
 
 MODELS_FILE: Final = "catalogs/models/models.json"
 EXCLUDED_FILE: Final = "catalogs/models/excluded.json"
@@ -86,7 +88,9 @@ def excluded_models() -> tuple[ExcludedModel, ...]:
 
 
 @cache
-def _names() -> ModelNames:
+def _names() -> "ModelNames":
+    from probe.catalog.names import ModelNames  # a report asks for no model by name
+
     return ModelNames(all_models())
 
 

@@ -23,11 +23,16 @@ def get_loopback(port: int, path: str, timeout_s: float) -> bytes | Failure:
     import socket
 
     deadline = time.monotonic() + timeout_s
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        connection = socket.create_connection(("127.0.0.1", port), timeout=min(_CONNECT_S, timeout_s))
+        # Not create_connection: it resolves the name, for which Python loads its IDNA tables.
+        connection.settimeout(min(_CONNECT_S, timeout_s))
+        connection.connect(("127.0.0.1", port))
     except (ConnectionRefusedError, TimeoutError):
+        connection.close()
         return Failure(AttemptResult.ABSENT, "nothing listens there")
     except OSError as error:
+        connection.close()
         return Failure(AttemptResult.FAILED, type(error).__name__)
     with connection:
         try:

@@ -3,7 +3,6 @@
 from probe.machine import Machine
 from probe.recommender.doctor.devices import device_findings
 from probe.recommender.doctor.drivers import driver_findings
-from probe.recommender.doctor.effects import with_effects
 from probe.recommender.doctor.finding import Effect, Finding, Severity
 from probe.recommender.doctor.processor import memory_findings, processor_findings
 from probe.recommender.doctor.software import software_findings
@@ -27,4 +26,8 @@ def find_problems(machine: Machine, *, effects: bool = False) -> tuple[Finding, 
     ]
     order = list(Severity)
     ordered = tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
-    return with_effects(machine, ordered) if effects else ordered
+    if not effects:
+        return ordered
+    from probe.recommender.doctor.effects import with_effects
+
+    return with_effects(machine, ordered)

@@ -164,6 +164,7 @@ def build_report(machine: Machine, options: Options, *, lang: str, created_at: s
     first = next((Surveyed(spec=pick.spec, answer=pick.answer) for pick in picks if _talks(pick)), best)
     further = next_step(machine, lines, picks)
     top = headline(cells, first, known=known)
+    whole = _Whole(estimator)
     report = ReportDocument(
         tool=Tool(name="probe", version=__version__, catalogs=catalog_date()),
         created_at=created_at,
@@ -185,8 +186,8 @@ def build_report(machine: Machine, options: Options, *, lang: str, created_at: s
         summary=SummaryDocument(
             headline=" ".join(sentence(part, lang) for part in top),
             headline_codes=top,
-            largest_comfortable=_whole(estimator, comfortable, lang),
-            largest_usable=_whole(estimator, usable, lang),
+            largest_comfortable=whole.document(comfortable, lang),
+            largest_usable=whole.document(usable, lang),
             routes=_routes(first, options, lang),
             next_step=tuple(sentence(reason, lang) for reason in further),
             next_step_codes=further,
@@ -202,7 +203,7 @@ def build_report(machine: Machine, options: Options, *, lang: str, created_at: s
             )
             for cell in cells
         ),
-        recommendations=tuple(_recommendation(estimator, pick, lang) for pick in picks),
+        recommendations=tuple(_recommendation(whole, pick, lang) for pick in picks),
         models=tuple(_line(line) for line in lines),
         api_url=options.api_url,
         purposes=options.purposes,
@@ -211,15 +212,29 @@ def build_report(machine: Machine, options: Options, *, lang: str, created_at: s
     return with_model_index(report)
 
 
-def _whole(estimator: Estimator, line: Surveyed | None, lang: str) -> EstimateDocument | None:
-    if line is None:
-        return None
-    answer = estimator.estimate(line.spec, line.answer.quantization, full=True)
-    return estimate_document(answer, line.spec, lang)
+class _Whole:
+    """Answers with the longest context and the command, each computed once: the page names a model twice."""
+
+    def __init__(self, estimator: Estimator) -> None:
+        self._estimator = estimator
+        self._known: dict[tuple[str, str], Estimate] = {}
+
+    def answer(self, spec: ModelSpec, quantization: str) -> Estimate:
+        """The whole answer for `spec` in `quantization`."""
+        key = (spec.id, quantization)
+        if key not in self._known:
+            self._known[key] = self._estimator.estimate(spec, quantization, full=True)
+        return self._known[key]
+
+    def document(self, line: Surveyed | None, lang: str) -> EstimateDocument | None:
+        """The same as the report writes it."""
+        if line is None:
+            return None
+        return estimate_document(self.answer(line.spec, line.answer.quantization), line.spec, lang)
 
 
-def _recommendation(estimator: Estimator, pick: Recommendation, lang: str) -> RecommendationDocument:
-    answer = estimator.estimate(pick.spec, pick.answer.quantization, full=True)
+def _recommendation(whole: _Whole, pick: Recommendation, lang: str) -> RecommendationDocument:
+    answer = whole.answer(pick.spec, pick.answer.quantization)
     return RecommendationDocument(
         **estimate_fields(answer, pick.spec, lang),
         rank=pick.rank,
