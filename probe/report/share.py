@@ -19,6 +19,7 @@ from probe.errors import InputError
 from probe.report.write import DRAFT_START, discard, draft, publish, publish_new, sweep
 
 HISTORY: Final = "history"
+MOST_KEPT: Final = 100  # reports of one machine in its history: some 30 MB
 _SUFFIX: Final = ".json"
 # 255 bytes on most file systems, 143 on encrypted ones; room for `-` + id and the suffix.
 _STEM_BYTES: Final = 90
@@ -26,6 +27,7 @@ _ID_LETTERS: Final = (6, 12, 32)
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$)", re.I)
 _STAMP_LETTERS: Final = 32
 _RUNS_A_SECOND: Final = 100
+_STAMPED: Final = re.compile(r"\d{8}T\d{6}Z(?:-[\w-]+)?\.json", re.ASCII)
 _MAX_OWNER_BYTES: Final = 32 * 1024 * 1024
 _FULL: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 _FORBIDDEN: Final = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -84,6 +86,7 @@ def share_files(
             if suffix not in (_SUFFIX, HISTORY):
                 publish(made, folder / f"{stem}{suffix}")
         kept = _keep(drafts[HISTORY], folder / HISTORY / stem, created_at)
+        _forget_oldest(kept, owner)
     except OSError as error:
         raise _failure(error, folder) from error
     finally:
@@ -180,6 +183,21 @@ def _keep(made: Path, folder: Path, created_at: str) -> Path:
     target = folder / f"{stamp}-{made.stem.removeprefix(DRAFT_START)}{_SUFFIX}"
     publish(made, target)
     return target
+
+
+def _forget_oldest(kept: Path, owner: Owner) -> None:
+    """Leave the newest MOST_KEPT reports of this machine; whatever we did not write stays.
+
+    A file goes only when its name is one of ours and its content says it is this machine's;
+    `kept`, the newest, stays whatever its clock said.
+    """
+    try:
+        ours = sorted(path for path in kept.parent.iterdir() if _STAMPED.fullmatch(path.name))
+        for path in ours[:-MOST_KEPT]:
+            if path != kept and _owner_of(path, owner) is True:
+                path.unlink(missing_ok=True)
+    except OSError:
+        return  # the report is in its place: an old one that cannot go is no failure
 
 
 def _failure(error: OSError, folder: Path) -> InputError:

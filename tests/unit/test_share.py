@@ -13,7 +13,7 @@ import pytest
 
 from probe.errors import InputError
 from probe.report import write
-from probe.report.share import Owner, file_stem, share_files
+from probe.report.share import MOST_KEPT, Owner, file_stem, share_files
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TIME: Final = "2026-11-20T09:00:00Z"
@@ -60,6 +60,25 @@ def test_two_runs_of_one_second_and_a_clock_set_back_are_all_kept(tmp_path: Path
     kept = {json.loads(path.read_bytes())["body"] for path in (tmp_path / "history/DESKTOP").iterdir()}
     assert kept == {"a", "b", "c"}
     assert json.loads((tmp_path / "DESKTOP.json").read_bytes())["body"] == "c"
+
+
+def test_the_history_keeps_the_newest_and_whatever_is_not_ours(tmp_path: Path) -> None:
+    share(tmp_path, KIM)
+    history = tmp_path / "history/DESKTOP"
+    first = next(history.iterdir())
+    for number in range(1, MOST_KEPT + 2):
+        (history / f"20261120T09{number // 60:02}{number % 60:02}Z.json").write_bytes(first.read_bytes())
+    foreign = history / "20200101T000000Z.json"
+    foreign.write_bytes(report(LEE)[".json"])
+    notes = history / "why-this-pc-is-slow.json"
+    notes.write_bytes(first.read_bytes())
+    share(tmp_path, KIM, "newest, by a clock set back", "1999-01-01T00:00:00Z")
+    kept = {path.name for path in history.iterdir()}
+    assert {foreign.name, notes.name, "19990101T000000Z.json"} < kept
+    assert first.name not in kept
+    # Of the newest 100 names all; and the one just written, and the two that are not ours.
+    assert len(kept) == MOST_KEPT + 3
+    assert f"20261120T09{(MOST_KEPT + 1) // 60:02}{(MOST_KEPT + 1) % 60:02}Z.json" in kept
 
 
 def test_two_machines_of_one_name_never_touch_each_other(tmp_path: Path) -> None:
