@@ -1,5 +1,6 @@
 """`probe bench`: measured bandwidth of RAM, GPU and links, and real tokens a second beside the estimate."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,7 @@ def bench(
     from probe.benchmark.store import fingerprint, save_measurements, stale_measurements
     from probe.catalog.enrich import enrich
     from probe.cli.bench_session import BenchSession, EngineAsk
-    from probe.cli.console import say
+    from probe.cli.console import is_terminal, say
     from probe.cli.machine_source import scanned_machine
     from probe.cli.output import Answer, Wanted, print_answer
     from probe.collectors.machine_identity import state_folder
@@ -50,11 +51,13 @@ def bench(
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
     if model is not None and not Path(model).expanduser().is_file():
         raise InputError("cli.model.no_file", text=model)  # before seconds of measuring
-    scanned = scanned_machine(session, quiet=quiet)
+    scanned = scanned_machine(session)
     mark = fingerprint(scanned)
 
     def tell(key: str) -> None:
-        if not quiet:
+        if session.watch is not None:
+            session.watch.stop()  # each step is announced
+        if not quiet and is_terminal(sys.stderr):
             say(t(key, session.lang))
 
     run = BenchSession(enrich(scanned), mark, tell)

@@ -48,7 +48,7 @@ def check(
     session = session_of(ctx)
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
     model_spec = model_of(model, online=online)
-    found = machine_of(machine, spec, session=session, quiet=quiet)
+    found = machine_of(machine, spec, session=session)
 
     from probe.recommender.answer import Verdict
     from probe.recommender.options import Options

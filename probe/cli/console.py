@@ -79,8 +79,13 @@ def width() -> int:
 
 
 def wants_colour() -> bool:
-    """Colour only on a terminal that shows it, and never against NO_COLOR (no-color.org)."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not is_terminal(sys.stdout):
+    """Colour where a terminal shows it; NO_COLOR (no-color.org) forbids it, FORCE_COLOR asks for it."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    forced = os.environ.get("FORCE_COLOR", "")
+    if forced and forced != "0":
+        return True
+    if os.environ.get("TERM") == "dumb" or not is_terminal(sys.stdout):
         return False
     return _shows_escape_sequences()
 

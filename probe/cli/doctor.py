@@ -39,7 +39,7 @@ def doctor(
     text = None if error is None else _text_of(error)
     session = session_of(ctx)
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
-    found = machine_of(machine, spec, session=session, quiet=quiet)
+    found = machine_of(machine, spec, session=session)
 
     if text is not None:
         answer, known = _explained(text, found, session.lang)

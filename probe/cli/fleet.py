@@ -49,17 +49,18 @@ def fleet(
 
         spec = find_model(model)
         asked = (spec.id, spec.name)
-    found = scan_folder(folder)
+    with slow_notice("cli.talk.reading_reports", session):
+        found = scan_folder(folder)
     changed = None
     if any(member.lines is None for member in found.members):
         from probe.fleet.compute import complete_hardware_only
 
-        with slow_notice("cli.talk.computing", session.lang, silent=quiet):
+        with slow_notice("cli.talk.computing", session):
             found = complete_hardware_only(found, folder, session.lang)
     if what_if is not None:
         from probe.fleet.what_if import apply_change, read_change
 
-        with slow_notice("cli.talk.computing", session.lang, silent=quiet):
+        with slow_notice("cli.talk.computing", session):
             found, changed = apply_change(found, folder, read_change(what_if), session.lang)
     if not found.members and not quiet:
         say(t("fleet.empty", session.lang, path=str(folder)))

@@ -9,7 +9,7 @@ from probe.machine import Machine
 
 
 def machine_of(
-    machine_file: Path | None, spec: str | None, *, session: Session, quiet: bool, record: Path | None = None
+    machine_file: Path | None, spec: str | None, *, session: Session, record: Path | None = None
 ) -> Machine:
     """The machine, completed from the catalog where it could not say itself.
 
@@ -27,12 +27,12 @@ def machine_of(
         return described_machine(machine_file, spec)
     from probe.catalog.enrich import enrich
 
-    return enrich(_measured(_live(session, quiet=quiet, record=record)))
+    return enrich(_measured(_live(session, record=record)))
 
 
-def scanned_machine(session: Session, *, quiet: bool) -> Machine:
+def scanned_machine(session: Session) -> Machine:
     """This machine as it was found, nothing added: what measurements are fingerprinted on."""
-    return _live(session, quiet=quiet, record=None)
+    return _live(session, record=None)
 
 
 def _measured(machine: Machine) -> Machine:
@@ -43,17 +43,17 @@ def _measured(machine: Machine) -> Machine:
     return with_measurements(machine, state_folder())
 
 
-def _live(session: Session, *, quiet: bool, record: Path | None) -> Machine:
+def _live(session: Session, *, record: Path | None) -> Machine:
     from probe.collectors.local_host import LocalHost
     from probe.collectors.run import scan_machine
 
     if record is None:
-        with slow_notice("cli.talk.scanning", session.lang, silent=quiet):
+        with slow_notice("cli.talk.scanning", session):
             return scan_machine(LocalHost())
     from probe.collectors.recording_host import RecordingHost
 
     recorder = RecordingHost(LocalHost(), record)
-    with slow_notice("cli.talk.scanning", session.lang, silent=quiet):
+    with slow_notice("cli.talk.scanning", session):
         machine = scan_machine(recorder)
     try:
         recorder.save()

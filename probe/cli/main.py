@@ -99,17 +99,25 @@ def _dispatch(arguments: list[str], lang: str, verbose: bool) -> int:
 
     from probe.cli.failures import UsageError, usage_exit_code, usage_line
     from probe.cli.session import Session
+    from probe.cli.slow_notice import watch_of_run
 
+    watch = watch_of_run(arguments, lang)
+    watch.phase()
     try:
         command: Any = typer.main.get_command(_app())
         outcome = command.main(
-            arguments, prog_name="probe", standalone_mode=False, obj=Session(lang=lang, verbose=verbose)
+            arguments,
+            prog_name="probe",
+            standalone_mode=False,
+            obj=Session(lang=lang, verbose=verbose, watch=watch),
         )
     except UsageError as error:
         say(usage_line(error, lang, arguments, COMMANDS))
         return usage_exit_code(error)
     except typer.Abort:
         return EXIT_INTERRUPTED
+    finally:
+        watch.stop()
     return outcome if isinstance(outcome, int) else EXIT_DONE
 
 

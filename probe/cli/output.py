@@ -102,9 +102,17 @@ def print_answer(answer: Answer, wanted: Wanted, session: Session) -> None:
             for path in targets:
                 console.say(t("cli.talk.written", session.lang, path=str(path)))
     if wanted.print_json or (not targets and wanted.format_name == "json"):
-        console.print_bytes(bytes_of(answer, "json", session))
+        data = bytes_of(answer, "json", session)
+        _answer_begins(session)
+        console.print_bytes(data)
     elif not targets:
         _print(answer, wanted.format_name, session)
+
+
+def _answer_begins(session: Session) -> None:
+    """From here on nothing is said in between."""
+    if session.watch is not None:
+        session.watch.stop()
 
 
 def _format_of_target(path: Path, wanted: Wanted) -> str:
@@ -116,9 +124,12 @@ def _print(answer: Answer, format_name: str, session: Session) -> None:
         from probe.render.terminal import render_terminal
 
         page = answer.page()
-        console.print_text(render_terminal(page, width=console.width(), colour=console.wants_colour()))
+        text = render_terminal(page, width=console.width(), colour=console.wants_colour())
+        _answer_begins(session)
+        console.print_text(text)
         return
     data = bytes_of(answer, format_name, session)
+    _answer_begins(session)
     if console.is_terminal(sys.stdout):
         console.print_text(data.decode("utf-8"))
     else:

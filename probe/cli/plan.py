@@ -64,7 +64,7 @@ def plan(
         from probe.cli.machine_source import machine_of
         from probe.report.plan_documents import build_upgrade
 
-        found = machine_of(machine, spec, session=session, quiet=quiet)
+        found = machine_of(machine, spec, session=session)
         upgrades = build_upgrade(found, asked, lang=session.lang)
 
         def upgrade_answer() -> object:

@@ -91,9 +91,7 @@ def preflight(
         if machine is not None or spec is not None:
             raise InputError("cli.usage.two_machines")
         return _judge_folder(machines, ask, wanted, session)
-    return _judge_one(
-        machine, spec, ask, wanted, session, alias=alias, show_host_name=not no_host_name, quiet=quiet
-    )
+    return _judge_one(machine, spec, ask, wanted, session, alias=alias, show_host_name=not no_host_name)
 
 
 def _model(name: str | None, *, online: bool) -> "ModelSpec | None":
@@ -131,14 +129,13 @@ def _judge_one(
     *,
     alias: str | None,
     show_host_name: bool,
-    quiet: bool,
 ) -> int:
     from probe.cli.machine_source import machine_of
     from probe.cli.output import Answer, print_answer
     from probe.machine.redact import redact
     from probe.report.preflight import READY, build_preflight
 
-    found = machine_of(machine, spec, session=session, quiet=quiet)
+    found = machine_of(machine, spec, session=session)
     facts = None
     if machine is None and spec is None:
         from probe.catalog.engines import find_engine

@@ -57,7 +57,7 @@ def report(
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
     if share is not None and not share.is_dir():
         raise InputError("share.no_folder", path=str(share))
-    found = machine_of(machine, spec, session=session, quiet=quiet)
+    found = machine_of(machine, spec, session=session)
 
     from probe.recommender.options import Options
     from probe.report.build import build_report

@@ -34,7 +34,7 @@ def scan(
 
     session = session_of(ctx)
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
-    found = machine_of(machine, spec, session=session, quiet=quiet, record=record)
+    found = machine_of(machine, spec, session=session, record=record)
 
     from probe.machine.redact import redact
 

@@ -1,8 +1,11 @@
 """What every command of one run shares: the language and how much to talk."""
 
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, Optional, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from probe.cli.slow_notice import Watch
 
 
 class Session(NamedTuple):
@@ -10,6 +13,7 @@ class Session(NamedTuple):
 
     lang: str
     verbose: bool = False
+    watch: Optional["Watch"] = None
 
 
 def session_of(context: typer.Context) -> Session:

@@ -109,7 +109,7 @@ def train(
         raise InputError("train.usage.offload_needs_zero")
     chosen = _targets(targets)
     model_spec = model_of(model, online=online)
-    found = machine_of(machine, spec, session=session, quiet=quiet)
+    found = machine_of(machine, spec, session=session)
 
     from probe.estimate import training
     from probe.recommender.options import Options
