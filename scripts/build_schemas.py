@@ -8,8 +8,6 @@ import json
 import sys
 from pathlib import Path
 
-import msgspec
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -19,6 +17,7 @@ from probe.report.diff_documents import DiffDocument
 from probe.report.documents import CheckDocument, DoctorDocument, ReportDocument
 from probe.report.documents_preflight import MatrixDocument, PreflightDocument, PreflightSetDocument
 from probe.report.fleet_documents import FleetDocument
+from probe.report.json_schema import document_schemas
 from probe.report.plan_documents import PlanDocument, UpgradeDocument
 from probe.report.train_documents import TrainDocument
 
@@ -42,11 +41,7 @@ DOCUMENTS = {
 
 def schema_text(kind: str, document: type) -> str:
     """The JSON Schema of one document as text."""
-    (reference,), components = msgspec.json.schema_components([document], ref_template="#/$defs/{name}")
-    for component in components.values():
-        # We always write every field: what is not known is null, never absent.
-        if "properties" in component:
-            component["required"] = sorted(component["properties"])
+    (reference,), components = document_schemas([document])
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"probe {kind}, schema version 1",
