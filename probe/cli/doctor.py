@@ -13,6 +13,7 @@ from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE, InputError
 if TYPE_CHECKING:
     from probe.cli.output import Answer
     from probe.machine import Machine
+    from probe.render.page import Page
 
 _MAX_BYTES: Final = 262_144  # of a piped log; its first error stands near its start
 
@@ -50,13 +51,22 @@ def doctor(
 
     document = build_doctor(found, lang=session.lang)
 
-    def page() -> object:
+    def page_in(lang: str) -> "Page":
         from probe.machine.redact import redact
         from probe.render.findings import doctor_page
 
-        return doctor_page(document.findings, redact(found, show_host_name=False), session.lang)
+        told = document if lang == session.lang else build_doctor(found, lang=lang)
+        return doctor_page(told.findings, redact(found, show_host_name=False), lang)
 
-    print_answer(Answer(document=document, page=page, csv=None, name=found.host.name), wanted, session)
+    def html() -> str:
+        from probe.render.html import plain_html
+
+        return plain_html(page_in, session.lang)
+
+    answer = Answer(
+        document=document, page=lambda: page_in(session.lang), csv=None, name=found.host.name, html=html
+    )
+    print_answer(answer, wanted, session)
     return EXIT_DONE
 
 
@@ -81,15 +91,21 @@ def _explained(text: str, found: "Machine", lang: str) -> "tuple[Answer, bool]":
 
     document = build_error_answer(text, found, lang=lang)
 
-    def page() -> object:
+    def page_in(one: str) -> "Page":
         from probe.catalog.engine_errors import engine_errors
         from probe.machine.redact import redact
         from probe.render.error_page import error_page
 
+        told = document if one == lang else build_error_answer(text, found, lang=one)
         known = [(row.engine, row.id) for row in engine_errors()]
-        return error_page(document.findings, known, redact(found, show_host_name=False), lang)
+        return error_page(told.findings, known, redact(found, show_host_name=False), one)
 
-    answer = Answer(document=document, page=page, csv=None, name=found.host.name)
+    def html() -> str:
+        from probe.render.html import plain_html
+
+        return plain_html(page_in, lang)
+
+    answer = Answer(document=document, page=lambda: page_in(lang), csv=None, name=found.host.name, html=html)
     return answer, bool(document.findings)
 
 

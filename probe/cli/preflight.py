@@ -12,9 +12,14 @@ from probe.cli.values import choice
 from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE, InputError, ProbeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from probe.catalog.model_spec import ModelSpec
-    from probe.cli.output import Wanted
+    from probe.cli.output import Answer, Wanted
+    from probe.machine import Machine
     from probe.recommender.preflight.situation import Ask
+    from probe.render.page import Page
+    from probe.report.documents_preflight import PreflightSetDocument
 
 _BUILDS: Final = ("cpu", "rocm", "xpu")
 _CACHE_TYPES: Final = ("auto", "fp8", "f16", "q8_0")
@@ -104,19 +109,19 @@ def _model(name: str | None, *, online: bool) -> "ModelSpec | None":
 
 def _print_matrix(engine: str, wanted: "Wanted", session: Session) -> int:
     from probe.catalog.engines import find_engine
-    from probe.cli.output import Answer, print_answer
+    from probe.cli.output import print_answer
     from probe.report.preflight import build_matrix
 
     if find_engine(engine).id != _MATRIX_ENGINE:
         raise InputError("cli.usage.matrix_only_vllm", engine=engine)
     document = build_matrix()
 
-    def page() -> object:
+    def page_in(lang: str) -> "Page":
         from probe.render.preflight_page import matrix_page
 
-        return matrix_page(document, session.lang)
+        return matrix_page(document, lang)
 
-    print_answer(Answer(document=document, page=page, csv=None, name="matrix"), wanted, session)
+    print_answer(_answer(document, page_in, "matrix", session), wanted, session)
     return EXIT_DONE
 
 
@@ -131,7 +136,7 @@ def _judge_one(
     show_host_name: bool,
 ) -> int:
     from probe.cli.machine_source import machine_of
-    from probe.cli.output import Answer, print_answer
+    from probe.cli.output import print_answer
     from probe.machine.redact import redact
     from probe.report.preflight import READY, build_preflight
 
@@ -146,12 +151,14 @@ def _judge_one(
     name = redact(found, alias=alias, show_host_name=show_host_name).host.name
     document = build_preflight(found, ask, lang=session.lang, server=facts, name=name)
 
-    def page() -> object:
+    def page_in(lang: str) -> "Page":
         from probe.render.preflight_page import preflight_page
 
-        return preflight_page(document, session.lang)
+        if lang == session.lang:
+            return preflight_page(document, lang)
+        return preflight_page(build_preflight(found, ask, lang=lang, server=facts, name=name), lang)
 
-    print_answer(Answer(document=document, page=page, csv=None, name=name), wanted, session)
+    print_answer(_answer(document, page_in, name, session), wanted, session)
     return EXIT_DONE if document.verdict in READY else EXIT_ANSWER_IS_NO
 
 
@@ -159,28 +166,48 @@ def _judge_folder(folder: Path, ask: "Ask", wanted: "Wanted", session: Session) 
     """Every JSON file of a folder; one that is no machine is named and does not stop the others."""
     from probe.api.failures import error_text
     from probe.catalog.enrich import enrich
-    from probe.cli.output import Answer, print_answer
+    from probe.cli.output import print_answer
     from probe.report.preflight import READY, build_preflight_set
     from probe.report.read import read_machine
 
     if not folder.is_dir():
         raise InputError("cli.model.no_file", text=str(folder))
-    found, unreadable = [], {}
+    found: list[Machine] = []
+    unreadable: dict[str, ProbeError] = {}
     for path in sorted(folder.glob("*.json")):
         try:
             found.append(enrich(read_machine(path)))
         except ProbeError as error:
-            unreadable[path.name] = error_text(error, session.lang)
-    document = build_preflight_set(found, unreadable, ask, lang=session.lang)
+            unreadable[path.name] = error
 
-    def page() -> object:
+    def document_in(lang: str) -> "PreflightSetDocument":
+        refused = {name: error_text(error, lang) for name, error in unreadable.items()}
+        return build_preflight_set(found, refused, ask, lang=lang)
+
+    document = document_in(session.lang)
+
+    def page_in(lang: str) -> "Page":
         from probe.render.preflight_page import set_page
 
-        return set_page(document, session.lang)
+        return set_page(document if lang == session.lang else document_in(lang), lang)
 
-    print_answer(Answer(document=document, page=page, csv=None, name="preflight"), wanted, session)
+    print_answer(_answer(document, page_in, "preflight", session), wanted, session)
     ready = document.across is not None or any(one.verdict in READY for one in document.machines)
     return EXIT_DONE if ready else EXIT_ANSWER_IS_NO
+
+
+def _answer(
+    document: object, page_in: "Callable[[str], Page]", name: str | None, session: Session
+) -> "Answer":
+    """The answer in every format; HTML holds the page in both languages."""
+    from probe.cli.output import Answer
+
+    def html() -> str:
+        from probe.render.html import plain_html
+
+        return plain_html(page_in, session.lang)
+
+    return Answer(document=document, page=lambda: page_in(session.lang), csv=None, name=name, html=html)
 
 
 app = single_command("preflight", preflight)

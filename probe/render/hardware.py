@@ -18,6 +18,7 @@ from probe.render.tables import device_word, facts
 from probe.units import GB, GIB, format_gb_per_s, format_gib
 
 _PAIRS_SHOWN = 4
+_IN_MEMORY = "ram"  # a disk's kind: tmpfs, ramfs
 _COUNTED = (AcceleratorKind.DISCRETE, AcceleratorKind.UNIFIED)
 
 
@@ -271,7 +272,7 @@ def _pcie_text(device: Accelerator, lang: str) -> str:
 
 
 def disks_table(machine: Machine, lang: str) -> Table:
-    """Free space where models would go."""
+    """Free space where models would go: not memory that only looks like a folder."""
     columns = (
         Column(t("page.column.path", lang), wraps=True),
         Column(t("page.column.free", lang), right=True),
@@ -286,6 +287,7 @@ def disks_table(machine: Machine, lang: str) -> Table:
             Cell(disk.kind or unknown(lang)),
         )
         for disk in machine.disks
+        if disk.kind != _IN_MEMORY
     )
     return Table(columns=columns, rows=rows)
 

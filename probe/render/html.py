@@ -7,7 +7,7 @@ data carries no <, > or &, and the page's own policy lets no other script run.
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -70,6 +70,11 @@ def render_html(
             data=None if data is None else embedded_json(data),
         )
     )
+
+
+def plain_html(page_in: Callable[[str], Page], lang: str) -> str:
+    """One HTML document of a page without drawings, in every language, opening in `lang`."""
+    return render_html({one: page_in(one) for one in LANGUAGES}, lang)
 
 
 def embedded_json(value: object) -> Markup:

@@ -21,8 +21,9 @@ def scan_page(machine: Machine, lang: str, *, verbose: bool = False) -> Page:
         sections.append(_section("accelerators", lang, accelerators_table(machine, lang)))
     if machine.links:
         sections.append(_section("links", lang, links_table(machine, lang)))
-    if machine.disks:
-        sections.append(_section("disks", lang, disks_table(machine, lang)))
+    disks = disks_table(machine, lang)
+    if disks.rows:
+        sections.append(_section("disks", lang, disks))
     software = software_facts(machine, lang)
     if software.rows:
         sections.append(_section("software", lang, software))

@@ -57,6 +57,26 @@ def test_html_is_one_file_that_asks_for_nothing_else(command: list[str], tmp_pat
     assert len(outcome.stdout) < 1_500_000
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["doctor", *SPEC], ("Problems and fixes", "문제와 해결 방법")),
+        (["preflight", "vllm", *SPEC], ("What decides", "결정한 것")),
+        (["preflight", "vllm", "--matrix"], ("Formats", "형식")),
+        (["doctor", "--error", "CUDA out of memory", *SPEC], ('lang="en"', 'lang="ko"')),
+    ],
+    ids=["doctor", "preflight", "matrix", "error"],
+)
+def test_findings_and_checks_as_html_hold_both_languages(
+    command: list[str], words: tuple[str, str], tmp_path: Path
+) -> None:
+    outcome = run_probe(*command, "--format", "html", folder=tmp_path)
+    assert outcome.code in (0, 1), outcome.talk
+    assert outcome.text.startswith("<!doctype html>")
+    for word in words:
+        assert word in outcome.text
+
+
 def test_templates_are_read_only_for_html(tmp_path: Path) -> None:
     script = (
         "import sys; from probe.cli.main import main; main(['--as', 'RTX 4090', '--format', 'json', '-q']);"
