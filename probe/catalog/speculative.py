@@ -18,11 +18,15 @@ _FILE: Final = "catalogs/speculative.toml"
 
 
 class DraftRules(msgspec.Struct, frozen=True, kw_only=True):
-    """What one engine demands. `prediction`: models whose own prediction layers it can run."""
+    """What one engine demands. `prediction`: models whose own prediction layers it can run.
+
+    `rollback` (llama.cpp): recurrent architectures that keep further states to go back to.
+    """
 
     vocabulary_difference: int
     tokens: int
     prediction: tuple[str, ...]
+    rollback: tuple[str, ...] = ()
     source: str
     retrieved: str
 

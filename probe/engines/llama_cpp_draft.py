@@ -8,8 +8,11 @@ same proportions, all its layers with `--spec-draft-ngl all`.
 
 Prediction layers of the large model itself (`--spec-type draft-mtp`) are loaded where their
 layer lies; a second context on the same weights holds their cache alone (llama-model.cpp#L2667),
-and a recurrent model keeps one more state a drafted token to go back to (n_rs_seq,
-common/common.h#L399, llama-memory-recurrent.cpp#L101).
+and a recurrent model keeps one more state a drafted token to go back to where the engine can
+(n_rs_seq, common/common.h#L399, llama-memory-recurrent.cpp#L101).
+
+Checked against the engine, its figures in tests/truth/llamacpp_drafts.csv: weights, caches,
+states and a draft's compute buffers are equal to the byte on the CPU.
 """
 
 from typing import Final
@@ -93,6 +96,7 @@ def lay_out_prediction(
         cache: int | None = one * max(layers, 1)
     except NotModeledError:
         cache = None
+    kept = tokens if spec.architecture in speculative_table().llama_cpp.rollback else 0
     added = []
     for device, original in zip(whole.per_device, bare.per_device, strict=True):
         here = device.device == plan.output_device
@@ -102,7 +106,7 @@ def lay_out_prediction(
                 device=device.device,
                 weights_bytes=weights.mtp_bytes if here else 0,
                 kv_cache_bytes=cache if here else 0,
-                recurrent_state_bytes=None if states is None else states * tokens,
+                recurrent_state_bytes=None if states is None else states * kept,
                 compute_bytes=device.compute_bytes,
             )
         )
