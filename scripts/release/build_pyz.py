@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scripts.release.wheelhouse import PLATFORMS, Wheel
 
-_START = Path(__file__).with_name("pyz_main.py")
+_HERE = Path(__file__).resolve().parent
 _FIXED_DATE = (2026, 1, 1, 0, 0, 0)
 # Nothing reads these at run time; licences and METADATA stay.
 _SKIPPED = (".dist-info/RECORD", ".dist-info/INSTALLER", ".pyi", "/tests/", ".pyc")
@@ -32,7 +32,8 @@ def build_pyz(own: Path, wheels: Iterable[Wheel], output: Path) -> None:
     for name in sorted(files):
         digest.update(name.encode() + b"\0" + files[name])
     files["fingerprint"] = digest.hexdigest()[:16].encode("ascii")
-    files["__main__.py"] = _START.read_bytes()
+    files["__main__.py"] = (_HERE / "pyz_start.py").read_bytes()
+    files["pyz_main.py"] = (_HERE / "pyz_main.py").read_bytes()
     scratch = output.with_suffix(".part")
     with scratch.open("wb") as target:
         target.write(b"#!/usr/bin/env python3\n")

@@ -138,9 +138,3 @@ def main() -> None:
     except ImportError as error:
         sys.exit(f"probe.pyz does not start from {target}: {error}. Delete that folder and try again.")
     run()
-
-
-if __name__ == "__main__":
-    if sys.version_info < (3, 10):  # noqa: UP036 - started by whatever Python there is
-        sys.exit("probe.pyz needs Python 3.10 or newer; this is " + sys.version.split()[0])
-    main()

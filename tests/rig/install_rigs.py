@@ -18,6 +18,7 @@ RIGS = {
     "chromium": "tests.rig.chromium_rig",  # the browser itself, about 600 MB of Debian packages
     "windows": "tests.rig.windows_rig",  # Wine with the real Windows CPython, about 1 GB under .cache/
     "rollout": "tests.rig.rollout_rig",  # Ray, Ansible and an SSH server, about 300 MB, one minute
+    "release": "tests.rig.release_rig",  # every artefact, built; about 150 MB, two minutes
 }
 
 
