@@ -84,7 +84,41 @@ class Estimator:
         if refused:
             return self._refused(spec, quantization, weights, refused)
         tried, alternatives = self._place(spec, weights)
-        return self._finish(spec, weights, tried, alternatives, full=full)
+        answer = self._finish(spec, weights, tried, alternatives, full=full)
+        if (
+            answer.verdict is Verdict.UNKNOWN
+            and answer.fits
+            and tried.placement.kind is not PlacementKind.CPU
+        ):
+            return self._on_cpu_instead(spec, weights, answer, full=full)
+        return answer
+
+    def _on_cpu_instead(
+        self, spec: ModelSpec, weights: WeightBytes, on_gpu: Estimate, *, full: bool
+    ) -> Estimate:
+        """The CPU's answer where the GPU holds the model but its speed cannot be known.
+
+        A GPU shared out by a hypervisor does not tell its bandwidth. What the CPU does is
+        known and is the least that can be had; the GPU's answer stands beside it.
+        """
+        if self.pools.cpu.capacity_bytes is None:
+            return on_gpu
+
+        def lay_out(split: LayerSplit) -> MemoryBreakdown:
+            return self.lay_out(spec, weights, split)
+
+        tried = on_cpu(self.pools, lay_out, len(weights.layers))
+        answer = self._finish(spec, weights, tried, (), full=full) if tried.fit.fits else None
+        if answer is None or answer.verdict in (Verdict.NO, Verdict.UNKNOWN):
+            return on_gpu
+        need = on_gpu.memory.total_bytes
+        device = on_gpu.placement.devices[0]
+        shared = on_gpu.placement.kind is PlacementKind.HYBRID
+        code = "verdict.shared_speed_unknown" if shared else "verdict.gpu_speed_unknown"
+        reason = Reason(code=code, values={"device": device, "need_bytes": need})
+        return msgspec.structs.replace(
+            answer, reasons=(reason, *answer.reasons), alternatives=(on_gpu,) if full else ()
+        )
 
     def lay_out(
         self, spec: ModelSpec, weights: WeightBytes, split: LayerSplit, request: Request | None = None
