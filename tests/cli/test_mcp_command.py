@@ -238,7 +238,7 @@ REFUSED = [
     ("preflight", {"engine": "vllm", "model": "\\/evil.example/m", "as": SPEC}, "network"),
     # markup
     ("check", {"model": "<b>[bold]\n\x1b[31m\u202eqwen", "as": SPEC}, "<b>[bold] [31m qwen"),
-    ("check", {"model": "qwen3-8b", "as": "\x1b[2J" * 40}, "--as"),
+    ("check", {"model": "qwen3-8b", "as": "\x1b[2J" * 40}, "[2J"),
 ]
 PIPES = [("check", {"model": "./pipe.gguf", "as": SPEC}, "pipe"), ("scan", {"machine": "pipe.json"}, "pipe")]
 
