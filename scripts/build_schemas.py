@@ -13,6 +13,8 @@ sys.path.insert(0, str(ROOT))
 
 from probe.machine import Machine
 from probe.report.bench_documents import BenchDocument
+from probe.report.catalog_check import CatalogCheckDocument
+from probe.report.catalog_documents import CatalogDocument, CatalogEntryDocument
 from probe.report.diff_documents import DiffDocument
 from probe.report.documents import CheckDocument, DoctorDocument, ReportDocument
 from probe.report.documents_preflight import MatrixDocument, PreflightDocument, PreflightSetDocument
@@ -36,6 +38,9 @@ DOCUMENTS = {
     "preflight": PreflightDocument,
     "preflight_set": PreflightSetDocument,
     "preflight_matrix": MatrixDocument,
+    "catalog": CatalogDocument,
+    "catalog_entry": CatalogEntryDocument,
+    "catalog_check": CatalogCheckDocument,
 }
 
 

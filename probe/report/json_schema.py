@@ -1,6 +1,6 @@
 """The JSON Schema of a document, made from its type."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -11,10 +11,45 @@ Schema = dict[str, Any]
 def document_schemas(documents: Sequence[type]) -> tuple[list[Schema], dict[str, Schema]]:
     """One reference per document and the definitions they point at (`#/$defs/...`).
 
-    Every field is required: we always write all of them, what is not known is null.
+    Every field is required: we always write all of them, what is not known is null. Only
+    rows of the catalog are written as the catalog holds them, without what they leave out.
     """
-    references, components = msgspec.json.schema_components(documents, ref_template="#/$defs/{name}")
-    for component in components.values():
-        if "properties" in component:
+    references, components = msgspec.json.schema_components(
+        documents, schema_hook=_anything, ref_template="#/$defs/{name}"
+    )
+    short = {struct.__name__ for struct in _structs(documents) if struct.__struct_config__.omit_defaults}
+    for name, component in components.items():
+        if "properties" in component and name not in short:
             component["required"] = sorted(component["properties"])
     return list(references), components
+
+
+def _anything(kind: type) -> Schema:
+    """Metadata of a model file may hold any value."""
+    if kind is object:
+        return {"description": "any value"}
+    raise NotImplementedError
+
+
+def _structs(documents: Sequence[type]) -> Iterator[type[msgspec.Struct]]:
+    """Every struct that the documents are made of, once."""
+    from msgspec import inspect
+
+    seen: set[type] = set()
+    waiting = list(inspect.multi_type_info(documents))
+    while waiting:
+        kind = waiting.pop()
+        if isinstance(kind, inspect.StructType):
+            if kind.cls in seen:
+                continue
+            seen.add(kind.cls)
+            yield kind.cls
+            waiting += [field.type for field in kind.fields]
+        elif isinstance(kind, inspect.UnionType):
+            waiting += kind.types
+        elif isinstance(kind, inspect.DictType):
+            waiting += [kind.key_type, kind.value_type]
+        elif isinstance(kind, inspect.TupleType):
+            waiting += kind.item_types
+        elif isinstance(kind, inspect.VarTupleType | inspect.ListType):
+            waiting.append(kind.item_type)

@@ -88,3 +88,21 @@ def test_doctor_obeys_its_schema() -> None:
     code, document = run_probe("doctor", "--json")
     assert code in (0, 1)
     validate(document, "doctor")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (("list",), "catalog"),
+        (("show", "qwen3-8b"), "catalog_entry"),
+        (("show", "rtx 4090"), "catalog_entry"),
+        (("show", "i5-12400"), "catalog_entry"),
+        (("validate",), "catalog_check"),
+    ],
+)
+def test_the_catalog_obeys_its_schemas(arguments: tuple[str, ...], kind: str) -> None:
+    """Rows of models and devices are written as the catalog holds them, without what they leave out."""
+    code, document = run_probe("catalog", *arguments, "--json")
+    assert code == 0
+    assert document["kind"] == kind
+    validate(document, kind)
