@@ -6,6 +6,8 @@ Source: conversion/*.py of llama.cpp b11434.
 
 from typing import Final
 
+import msgspec
+
 from probe.catalog.model_spec import Dimensions, LayerKind, ModelSpec
 from probe.estimate.not_modeled import UNKNOWN_ARCHITECTURE, UNKNOWN_SHAPES, NotModeledError
 
@@ -40,6 +42,7 @@ _ROUTERS: Final[dict[str, tuple[int, bool]]] = {
     "nemotron_h_moe": (2, True),
     "step35": (2, True),
 }
+_DROPS_PREDICTION: Final = frozenset({"deepseek4", "ernie4_5-moe", "minimax-m3"})
 _SLIDING_ARRAYS: Final = frozenset({"gemma4", "mimo2", "step35", "granite-swa"})
 
 
@@ -55,7 +58,7 @@ def gguf_metadata(spec: ModelSpec) -> Metadata:
         raise NotModeledError(UNKNOWN_ARCHITECTURE, architecture=None)
     if spec.dimensions is None:
         raise NotModeledError(UNKNOWN_SHAPES, architecture=spec.architecture, missing="dimensions")
-    arch, d = spec.architecture, spec.dimensions
+    arch, d = spec.architecture, _as_converted(spec, spec.dimensions)
     layers = d.num_hidden_layers
     mtp = d.mtp_layers or 0
     m: Metadata = {
@@ -83,6 +86,18 @@ def gguf_metadata(spec: ModelSpec) -> Metadata:
     _states(m, arch, d)
     _per_architecture(m, arch, d)
     return {"general.architecture": arch} | {f"{arch}.{key}": value for key, value in m.items()}
+
+
+def _as_converted(spec: ModelSpec, d: Dimensions) -> Dimensions:
+    """The shapes without prediction layers where the converter leaves them out of the file.
+
+    Source: conversion/deepseek.py#L240 (DeepSeek-V3; GLM-4.7-Flash of the same architecture keeps
+    them, glm.py#L278) and #L549 (V4), ernie.py#L100; MiniMax-M3's weights do not hold them.
+    """
+    dropped = spec.architecture in _DROPS_PREDICTION or (
+        spec.architecture == "deepseek2" and spec.model_type != "glm4_moe_lite"
+    )
+    return msgspec.structs.replace(d, mtp_layers=None) if dropped and d.mtp_layers else d
 
 
 def _windows(m: Metadata, arch: str, d: Dimensions) -> None:

@@ -7,14 +7,17 @@ import pytest
 
 from probe.catalog.enrich import enrich
 from probe.catalog.from_spec import from_spec
-from probe.catalog.models import find_model
+from probe.catalog.models import all_models, find_model
+from probe.engines.llama_cpp import prediction_layers
 from probe.engines.llama_cpp_draft import lay_out_draft, lay_out_prediction
 from probe.engines.request import LayerSplit, Request
 from probe.engines.vllm_draft import Drafting
 from probe.engines.vllm_plan import PlanRequest, plan
 from probe.engines.vllm_platform import GpuClass
 from probe.errors import InputError
+from probe.estimate.not_modeled import NotModeledError
 from probe.estimate.speculative import RoundCost, best_drafted, expected_tokens, speedup
+from probe.estimate.tensors import model_layout
 from probe.estimate.weights import gguf_weights
 from probe.recommender.answer import Estimate
 from probe.recommender.draft_choice import drafts_for
@@ -240,3 +243,17 @@ def test_other_engines_are_told() -> None:
     with pytest.raises(InputError) as refused:
         answer(GPU, "qwen3-32b", "auto", engine="ollama")
     assert refused.value.key == "draft.engine"
+
+
+def test_prediction_layers_of_the_metadata_are_those_of_the_file() -> None:
+    """DeepSeek-V3's converter drops them, GLM-4.7-Flash's of the same architecture keeps them."""
+    for spec in all_models():
+        if spec.architecture is None or spec.dimensions is None or not spec.dimensions.mtp_layers:
+            continue
+        try:
+            layout = model_layout(spec)
+        except NotModeledError:
+            continue
+        assert prediction_layers(spec) == len(layout.prediction), spec.id
+    assert prediction_layers(find_model("deepseek-v3")) == 0
+    assert prediction_layers(find_model("glm-4.7-flash")) == 1
