@@ -22,6 +22,7 @@ from probe.report.encode import to_json
 from probe.units import MAX_BYTES
 
 __all__ = ["check", "recommend", "scan", "to_json"]
+_OWN_DRAFTS = ("auto", "mtp")
 
 
 def scan(
@@ -64,6 +65,7 @@ def check(
     flash_attention: bool | None = None,
     reserve_bytes: int = 0,
     with_model: str | ModelSpec | None = None,
+    draft: str | ModelSpec | None = None,
     online: bool = False,
     alias: str | None = None,
     show_host_name: bool = True,
@@ -89,6 +91,8 @@ def check(
         flash_attention: None: the engine chooses.
         reserve_bytes: memory to leave to other programs.
         with_model: another model that stays loaded beside it.
+        draft: model that drafts for it (speculative decoding), "auto" for the best known, "mtp" for
+            the model's own prediction layers.
         online: allow the network for `hf:`. Nothing else ever uses it.
         alias, show_host_name: see scan.
         lang: "en" or "ko": the language of the sentences; codes and figures are the same.
@@ -113,6 +117,8 @@ def check(
         quantization=quantization,
         kv_unified=kv_unified,
         flash_attention=flash_attention,
+        draft_model=draft.id if isinstance(draft, ModelSpec) else draft,
+        draft_spec=None if draft is None or draft in _OWN_DRAFTS else _spec(draft, online=False),
         alias=alias,
         show_host_name=show_host_name,
     )

@@ -79,6 +79,10 @@ class CheckArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[str, Meta(min_length=1, max_length=MAX_PATH)] | None,
         Meta(description="Another model that stays loaded beside it."),
     ] = None
+    draft: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=MAX_PATH)] | None,
+        Meta(description="Model that drafts for it (speculative decoding), or auto, or mtp."),
+    ] = None
     lang: Lang = None
 
 

@@ -101,6 +101,7 @@ def _check(asked: CheckArguments, lang: str) -> Reply:
         kv_type=asked.kv_type,
         reserve_bytes=asked.reserve_bytes,
         with_model=beside,
+        draft=None if asked.draft is None else _local(asked.draft),
         lang=lang,
     )
     return Reply(document, check_page(document, lang))

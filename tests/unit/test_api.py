@@ -44,7 +44,7 @@ SIGNATURES = {
     "scan": "deadline_s=5.0, make_id=True, alias=None, show_host_name=True",
     "check": "model, machine=None, as_=None, engine=None, quantization=None, context=None, parallel=None, "
     "kv_type=None, kv_unified=False, ubatch=None, flash_attention=None, reserve_bytes=0, with_model=None, "
-    "online=False, alias=None, show_host_name=True, lang='en'",
+    "draft=None, online=False, alias=None, show_host_name=True, lang='en'",
     "recommend": "machine=None, as_=None, purposes=(), quantization=None, context=None, parallel=None, "
     "kv_type=None, kv_unified=False, ubatch=None, flash_attention=None, reserve_bytes=0, with_model=None, "
     "model_languages=(), commercial_use=False, alias=None, show_host_name=True, api_url=None, lang='en'",
@@ -136,6 +136,8 @@ def test_purposes_are_those_of_the_recommender() -> None:
             },
         ),
         (["--with", "bge-m3", "--alias", "pc1"], {"with_model": "bge-m3", "alias": "pc1"}),
+        (["--draft", "qwen3-0.6b"], {"draft": "qwen3-0.6b"}),
+        (["--draft", "auto"], {"draft": "auto"}),
     ],
 )
 def test_check_is_what_the_command_line_prints(arguments: list[str], wishes: dict, lang: str) -> None:
