@@ -5,7 +5,15 @@ A first sieve from the machine's description alone; `probe preflight` checks the
 
 import msgspec
 
-from probe.catalog.engines import EngineRelease, EngineSpec, all_engines, all_releases, builds_of, release_of
+from probe.catalog.engines import (
+    EngineRelease,
+    EngineSpec,
+    all_engines,
+    all_releases,
+    builds_of,
+    find_engine,
+    release_of,
+)
 from probe.catalog.versions import version_key
 from probe.errors import FactValue
 from probe.machine import Accelerator, Machine, OsFamily
@@ -31,6 +39,11 @@ def engine_verdicts(machine: Machine) -> tuple[EngineVerdict, ...]:
         for engine in all_engines()
         if engine.role in _ROLES_SHOWN and engine.backends != ("npu",)
     )
+
+
+def engine_verdict(engine_id: str, machine: Machine) -> EngineVerdict:
+    """The verdict on one engine of the catalog."""
+    return _judge(find_engine(engine_id), machine)
 
 
 def _judge(engine: EngineSpec, machine: Machine) -> EngineVerdict:

@@ -5,6 +5,7 @@ for an engine (`check`, `plan`) comes through `estimator_for`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from probe.catalog.engines import find_engine
@@ -51,9 +52,20 @@ def _lmstudio(machine: Machine, options: Options) -> EngineEstimator:
     return LmStudioEstimator(machine, options)
 
 
+def _checkpoint(engine: str, machine: Machine, options: Options) -> EngineEstimator:
+    from probe.recommender.fit_checkpoint import CheckpointEstimator
+
+    return CheckpointEstimator(engine, machine, options)
+
+
 _BUILDERS: Final[dict[str, Callable[[Machine, Options], EngineEstimator]]] = {
     LLAMA_CPP: _llama_cpp,
     "vllm": _vllm,
+    "sglang": partial(_checkpoint, "sglang"),
+    "tensorrt-llm": partial(_checkpoint, "tensorrt-llm"),
+    "exllamav3": partial(_checkpoint, "exllamav3"),
+    "exllamav2": partial(_checkpoint, "exllamav2"),
+    "transformers": partial(_checkpoint, "transformers"),
     "ollama": _ollama,
     "lmstudio": _lmstudio,
 }

@@ -39,6 +39,9 @@ def nominal_bits(quantization: str) -> int | None:
     known = _BITS.get(quantization.upper())
     if known is not None:
         return known
+    if quantization.startswith("exl") and "-" in quantization:  # exl3-4.25bpw
+        bits = quantization.partition("-")[2].removesuffix("bpw")
+        return round(float(bits)) if bits.replace(".", "", 1).isdigit() else None
     head = quantization.split("_", maxsplit=1)[0]
     digits = "".join(character for character in head if character.isdigit())
     return int(digits) if digits else None

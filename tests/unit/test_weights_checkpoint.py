@@ -15,7 +15,7 @@ MODELS = {model.id: model for model in all_models()}
 def test_fp8_blocks_have_as_many_scales_as_the_checkpoint_stores() -> None:
     """DeepSeek-V3.2-Exp stores 685,396,921,376 elements, 685,355,329,792 of them weights."""
     spec = MODELS["deepseek-ai/DeepSeek-V3.2-Exp"]
-    blocks, bare = checkpoint_weights(spec, "fp8-block"), checkpoint_weights(spec, "exl3-8.0bpw")
+    blocks, bare = checkpoint_weights(spec, "fp8-block"), checkpoint_weights(spec, "exl2-8.0bpw")
     scale_bytes = sum(blocks.layers) + blocks.mtp_bytes - sum(bare.layers) - bare.mtp_bytes
     assert scale_bytes == 4 * (685_396_921_376 - 685_355_329_792)
 
@@ -64,10 +64,32 @@ def test_mxfp4_touches_the_experts_alone() -> None:
     assert kept == [a - b for a, b in zip(quantized.layers, quantized.layer_experts, strict=True)]
 
 
-def test_exl3_takes_the_bits_of_its_name() -> None:
+@pytest.mark.parametrize(("family", "tolerance"), [("exl2", 0.001), ("exl3", 0.003)])
+def test_exl_formats_take_the_bits_of_their_name(family: str, tolerance: float) -> None:
+    """EXL3 adds two 16-bit vectors a matrix, about 0.3 % at three bits."""
     spec = MODELS["Qwen/Qwen3-8B"]
-    narrow, wide = checkpoint_weights(spec, "exl3-3.0bpw"), checkpoint_weights(spec, "exl3-6.0bpw")
-    assert sum(wide.layers) / sum(narrow.layers) == pytest.approx(2, rel=0.001)
+    narrow, wide = (checkpoint_weights(spec, f"{family}-{bits}bpw") for bits in ("3.0", "6.0"))
+    assert sum(wide.layers) / sum(narrow.layers) == pytest.approx(2, rel=tolerance)
+
+
+def test_exl3_stores_trellis_vectors_and_a_head_of_its_own() -> None:
+    """One layer and the head of Qwen3-0.6B, whose head is tied: exllamav3 modules/quant/exl3.py."""
+    weights = checkpoint_weights(MODELS["Qwen/Qwen3-0.6B"], "exl3-4.0bpw")
+    matrices = (
+        (2048, 1024),
+        (1024, 1024),
+        (1024, 1024),
+        (1024, 2048),
+        (3072, 1024),
+        (3072, 1024),
+        (1024, 3072),
+    )
+    norms = 2 * (2 * 1024 + 2 * 128)
+    layer = sum(rows * columns // 2 + 2 * (rows + columns) + 4 for rows, columns in matrices) + norms
+    assert set(weights.layers) == {layer}
+    assert not weights.output_is_tied
+    vocabulary = -(-151_936 // 128) * 128
+    assert weights.output_bytes == vocabulary * 1024 * 6 // 8 + 2 * (vocabulary + 1024) + 4 + 2 * 1024
 
 
 def test_a_model_known_by_its_count_alone_is_marked_inexact() -> None:

@@ -9,7 +9,8 @@ Formats, per matrix of `rows` outputs and `columns` inputs:
 * nvfp4: fp8 scale a 16 weights, two fp32 scales a matrix; mxfp4: one byte a 32 weights.
 * bnb-*: bitsandbytes' blocks of 64 weights over the whole matrix.
 * mlx-*: MLX's affine groups, 16-bit scale and bias; input table and head included.
-* exl2-*, exl3-*: the bits a weight in the format's name, six for the head.
+* exl2-*, exl3-*: the bits a weight in the format's name, six for the head, which tied models
+  store beside the table; exl3 adds a 16-bit sign vector each for rows and columns.
 
 Sources: catalogs/quantizations/checkpoints.json; vllm 0.33.0 model_executor/layers/
 quantization/{awq,gptq,fp8,modelopt,compressed_tensors}. The number of fp8 block scales
@@ -44,6 +45,9 @@ _FLAT_BLOCKS: Final = frozenset({"bnb-nf4", "bnb-nf4-double"})
 _EXPERTS_ONLY: Final = frozenset({"mxfp4"})
 _EXL: Final = re.compile(r"exl[23]-(\d+(?:\.\d+)?)(?:bpw)?")
 _EXL_HEAD_BITS: Final = 6.0
+_EXL3: Final = "exl3-"
+_EXL3_TILE: Final = 128  # rows and columns are filled up (exllamav3 modules/linear.py pad_to, at 4f8ad012)
+_EXL3_FLAG_BYTES: Final = 4  # which codebook (modules/quant/exl3.py: mcg, mul1)
 
 
 class _Format(NamedTuple):
@@ -140,6 +144,8 @@ def _matrix(part: TensorPart) -> tuple[int, int, int]:
 
 def matrix_bytes(rows: int, columns: int, chosen: _Format) -> int:
     """Bytes of one quantized matrix with its scales and zero points; 16 bits where its rows do not divide."""
+    if chosen.name.startswith(_EXL3):
+        return _exl3_bytes(rows, columns, chosen.bits)
     weights, group = rows * columns, chosen.group
     if chosen.name == "fp8-block":
         blocks = -(-rows // _FP8_BLOCK) * -(-columns // _FP8_BLOCK)
@@ -157,6 +163,12 @@ def matrix_bytes(rows: int, columns: int, chosen: _Format) -> int:
     )
 
 
+def _exl3_bytes(rows: int, columns: int, bits: float) -> int:
+    """Trellis, and the vectors suh and svh; an average of bits stands for matrices of whole bits."""
+    rows, columns = (-(-size // _EXL3_TILE) * _EXL3_TILE for size in (rows, columns))
+    return _bytes(rows * columns * bits) + 2 * (rows + columns) + _EXL3_FLAG_BYTES
+
+
 def _bytes(bits: float) -> int:
     return -int(-bits // 8)
 
@@ -166,10 +178,18 @@ def _table_bytes(part: TensorPart, chosen: _Format) -> int:
     if len(part.shape) < 2 or _is_plain(chosen):
         return part.elements * _plain_bytes(chosen)
     if part.role is Role.OUTPUT and chosen.head_bits is not None:
-        return _bytes(part.elements * chosen.head_bits)
+        return _head_bytes(part, chosen)
     if chosen.embeddings:
         return matrix_bytes(part.shape[1], part.shape[0], chosen)
     return part.elements * 2
+
+
+def _head_bytes(part: TensorPart, chosen: _Format) -> int:
+    """Bytes of a head with bits of its own: an EXL format's."""
+    bits = chosen.head_bits or 16.0
+    if chosen.name.startswith(_EXL3):
+        return _exl3_bytes(part.shape[1], part.shape[0], bits)
+    return _bytes(part.elements * bits)
 
 
 @lru_cache(maxsize=4096)
@@ -187,6 +207,8 @@ def _weights(layout: ModelLayout, chosen: _Format, other: int, ahead: int) -> We
     for part in layout.outside:
         if part.role is Role.TOKEN_EMBD:
             embedding += _table_bytes(part, chosen)
+            if layout.tied and chosen.head_bits is not None:
+                head += _head_bytes(part, chosen)
         elif part.role is Role.PER_LAYER_EMBD:
             tables += _table_bytes(part, chosen)
         elif part.role is Role.POSITION_EMBD:
@@ -208,7 +230,7 @@ def _weights(layout: ModelLayout, chosen: _Format, other: int, ahead: int) -> We
         per_layer_embedding_bytes=tables,
         position_embedding_bytes=positions,
         output_bytes=head,
-        output_is_tied=layout.tied,
+        output_is_tied=layout.tied and chosen.head_bits is None,
         mtp_bytes=mtp,
         vision_bytes=vision,
     )
