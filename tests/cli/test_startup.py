@@ -1,6 +1,7 @@
 """What is not needed is not loaded: start-up time is a promise."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ def modules_after(arguments: list[str]) -> set[str]:
     process = subprocess.run(
         [sys.executable, "-c", _PROGRAM.format(arguments=arguments)],
         cwd=ROOT,
+        # Without coverage's own start-up, which loads tomllib.
+        env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")},
         capture_output=True,
         check=True,
         timeout=60,
