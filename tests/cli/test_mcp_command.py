@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,11 @@ from typing import Any
 import pytest
 
 pytest.importorskip("mcp", reason="the MCP SDK is not installed (extra `mcp`)")
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 from probe.machine import Machine
 from probe.mcp_server.tools import TOOLS, Tool
@@ -402,6 +408,22 @@ def test_without_the_sdk_it_says_how_to_install_it(lang: str, word: str, tmp_pat
     assert (done.returncode, done.stdout) == (2, b"")
     assert word in said
     assert f'"{sys.executable}" -m pip install "mcp>=2.3,<3"' in said
+
+
+def test_the_manual_shows_configurations_that_start_this_command() -> None:
+    """Both languages show the same; each block is whole and names `probe mcp`."""
+    pages = [(ROOT / f"docs/{lang}/mcp.md").read_text(encoding="utf-8") for lang in ("en", "ko")]
+    blocks = [re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL) for page in pages]
+    assert blocks[0] == blocks[1]
+    assert [kind for kind, _ in blocks[0]] == ["json", "json", "toml"]
+    for kind, text in blocks[0]:
+        config = json.loads(text) if kind == "json" else tomllib.loads(text)
+        (servers,) = config.values()
+        assert (servers["probe"]["command"], servers["probe"]["args"]) == ("probe", ["mcp"])
+    outside = [re.sub(r"```.*?```", "", page, flags=re.DOTALL) for page in pages]
+    commands = [re.findall(r"^    (.*)$", page, re.MULTILINE) for page in outside]
+    assert commands[0] == commands[1]
+    assert commands[0][-1] == "claude mcp add --scope user probe -- probe mcp"
 
 
 def test_no_other_command_loads_the_sdk(tmp_path: Path) -> None:
