@@ -59,6 +59,9 @@ def main(arguments: Sequence[str]) -> int:
         lang = language_of_run(arguments)
         if arguments[:1] == [_COMPLETE]:
             return _complete(arguments[1:], lang)
+        if verbose and not {"--help", "-h"}.isdisjoint(arguments):
+            # -v asks for the whole help, also of commands that know no -v themselves
+            arguments = [word for word in arguments if word not in ("-v", "--verbose")]
         return _dispatch(list(arguments), lang, verbose)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

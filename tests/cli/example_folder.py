@@ -110,6 +110,7 @@ def run_line(line: str, original: Path, folder: Path, **environment: str) -> Run
             "XDG_STATE_HOME": str(folder / ".state"),
             "HOME": str(folder),
             "LANG": "en_US.UTF-8",
+            "SHELL": "/bin/bash",
             **environment,
         },
         stdin=subprocess.DEVNULL,
