@@ -17,12 +17,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from scripts.release.build_bundle import build_bundle
-from scripts.release.build_executable import build_executable, executable_name, glibc_needs
+from scripts.release.build_executable import GlibcNeed, build_executable, executable_name, glibc_needs
 from scripts.release.build_pyz import build_pyz
 from scripts.release.measure import Measured, measure, table, write_table
 from scripts.release.sources import (
     build_distributions,
     export_sources,
+    last_commit,
     make_environment,
     uncommitted_changes,
 )
@@ -37,8 +38,8 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def build(output: Path, kinds: frozenset[str]) -> list[Path]:
-    """Build the wanted kinds into `output`; the files in the order of the table.
+def build(output: Path, kinds: frozenset[str], commit: str) -> list[Path]:
+    """Build the wanted kinds of a commit into `output`; the files in the order of the table.
 
     Raises:
         ReleaseError: one of them cannot be built.
@@ -48,7 +49,7 @@ def build(output: Path, kinds: frozenset[str]) -> list[Path]:
     with tempfile.TemporaryDirectory(prefix="probe-release-") as scratch:
         sources, made = Path(scratch) / "sources", Path(scratch) / "made"
         sources.mkdir()
-        epoch = export_sources(sources)
+        epoch = export_sources(sources, commit)
         say("wheel and source distribution ...")
         wheel, sdist = build_distributions(sources, made, epoch=epoch)
         if "wheel" in kinds:
@@ -81,14 +82,24 @@ def write_sums(output: Path, built: list[Path]) -> None:
     (output / "SHA256SUMS").write_text("".join(lines), encoding="ascii", newline="\n")
 
 
-def compare_builds(first: list[Path], output: Path, kinds: frozenset[str]) -> list[str]:
+def compare_builds(first: list[Path], output: Path, kinds: frozenset[str], commit: str) -> list[str]:
     """Build again elsewhere; the names of files that came out different.
 
     Raises:
         ReleaseError: the second build failed.
     """
-    second = build(output, kinds)
+    second = build(output, kinds, commit)
     return [one.name for one, other in zip(first, second, strict=True) if file_hash(one) != file_hash(other)]
+
+
+def need_of(output: Path) -> GlibcNeed:
+    """What the executable in `output` asks of glibc."""
+    return glibc_needs(output / executable_name())[0]
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """`2.28` as numbers."""
+    return tuple(int(part) for part in text.split("."))
 
 
 def measure_all(built: list[Path]) -> str:
@@ -129,6 +140,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder for the files (dist)")
     parser.add_argument("--only", default=",".join(KINDS), help=f"some of {','.join(KINDS)}")
     parser.add_argument("--twice", action="store_true", help="build again and compare the bytes")
+    parser.add_argument("--max-glibc", metavar="VERSION", help="fail when the executable needs a newer one")
     parser.add_argument("--no-times", action="store_true", help="start nothing, print no table")
     parser.add_argument("--table", action="store_true", help="write the table into README.md")
     arguments = parser.parse_args()
@@ -139,22 +151,26 @@ def main() -> int:
     try:
         if changed := uncommitted_changes():
             say(f"note: {changed} files differ from the last commit; the artefacts hold the commit")
-        built = build(arguments.out, kinds)
+        commit = last_commit()
+        built = build(arguments.out, kinds, commit)
         write_sums(arguments.out, built)
         if "executable" in kinds and sys.platform == "linux":
             for need in glibc_needs(arguments.out / executable_name())[:4]:
                 say(f"glibc needed: {need}")
+            if arguments.max_glibc and need_of(arguments.out).version > version_of(arguments.max_glibc):
+                say(f"build_all: the executable needs a newer glibc than {arguments.max_glibc}")
+                return 1
         if arguments.twice:
             with tempfile.TemporaryDirectory(prefix="probe-again-") as again:
-                different = compare_builds(built, Path(again), kinds)
+                different = compare_builds(built, Path(again), kinds, commit)
             say(f"second build: {', '.join(different) + ' differ' if different else 'every byte the same'}")
             if set(different) - {executable_name()}:
                 return 1
         if not arguments.no_times:
-            text = table_text = measure_all(built)
+            text = measure_all(built)
             print(text, end="")
             if arguments.table:
-                write_table(ROOT / "README.md", table_text)
+                write_table(ROOT / "README.md", text)
         say(f"{len(built)} files in {arguments.out} after {time.monotonic() - started:.0f} s")
     except ReleaseError as error:
         say(f"build_all: {error}")

@@ -17,20 +17,29 @@ BUILD_TOOLS = ("hatchling==1.33.0", "pyinstaller==6.22.3", "pyinstaller-hooks-co
 _NO_GIT_EPOCH = 1767225600  # 2026-01-01, for sources without history
 
 
-def export_sources(folder: Path) -> int:
-    """Write the files of the last commit to `folder`; returns the commit's time in seconds since 1970.
+def last_commit() -> str:
+    """The commit that artefacts are made from; empty where there is no history.
+
+    Raises:
+        ReleaseError: git refuses.
+    """
+    return run(["git", "-C", str(ROOT), "rev-parse", "HEAD"]).strip() if (ROOT / ".git").exists() else ""
+
+
+def export_sources(folder: Path, commit: str) -> int:
+    """Write the files of a commit to `folder`; returns the commit's time in seconds since 1970.
 
     Where there is no history (an unpacked source distribution), the files are copied as they are.
 
     Raises:
         ReleaseError: git refuses.
     """
-    if not (ROOT / ".git").exists():
+    if not commit:
         skipped = shutil.ignore_patterns(".*", "dist", "build", "__pycache__")
         shutil.copytree(ROOT, folder, ignore=skipped, dirs_exist_ok=True)
         return _NO_GIT_EPOCH
-    epoch = int(run(["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]))
-    command = ["git", "-C", str(ROOT), "archive", "--format=tar", "HEAD"]
+    epoch = int(run(["git", "-C", str(ROOT), "log", "-1", "--format=%ct", commit]))
+    command = ["git", "-C", str(ROOT), "archive", "--format=tar", commit]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         raise ReleaseError(f"git archive: {done.stderr.decode('utf-8', 'replace').strip()}")

@@ -20,8 +20,16 @@ DIST = CACHE / "dist"
 TOOLS = CACHE / "tools"
 # Installers as people have them; they live in an environment of their own.
 INSTALLERS = ("pipx==1.18.4", "uv==0.13.9")
-# What a system without Python has all the same: the C library with its loader.
-_LIBC = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1")
+# What a system without Python has all the same: the C library with its loader, and zlib.
+_LIBRARIES = (
+    "libc.so.6",
+    "libm.so.6",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libutil.so.1",
+    "libz.so.1",
+)
 
 
 def install() -> str:
@@ -32,8 +40,8 @@ def install() -> str:
     """
     if sys.platform != "linux":
         raise RigMissingError("the artefacts are tried on Linux; workflows build and start the others")
-    stamp, wanted = CACHE / "built-from", _commit()
-    if not stamp.exists() or stamp.read_text(encoding="ascii") != wanted:
+    stamp, wanted = CACHE / "built-from", _run(["git", "-C", str(ROOT), "rev-parse", "HEAD"]).strip()
+    if built_from() != wanted:
         stamp.unlink(missing_ok=True)
         shutil.rmtree(DIST, ignore_errors=True)
         _run([sys.executable, str(ROOT / "scripts/release/build_all.py"), "--out", str(DIST), "--no-times"])
@@ -48,10 +56,15 @@ def install() -> str:
 
 def why_missing() -> str | None:
     """Why the rig cannot be used right now; None when it can."""
-    stamp = CACHE / "built-from"
-    if not stamp.exists():
+    if not built_from():
         return "not built: run `python tests/rig/install_rigs.py release`"
     return None
+
+
+def built_from() -> str:
+    """The commit that the artefacts were made from; empty before the first build."""
+    stamp = CACHE / "built-from"
+    return stamp.read_text(encoding="ascii") if stamp.exists() else ""
 
 
 def artefact(pattern: str) -> Path:
@@ -61,13 +74,12 @@ def artefact(pattern: str) -> Path:
 
 
 def make_bare_root(folder: Path, executable: Path) -> None:
-    """A root file system with the C library, the executable as /probe, and nothing else."""
+    """A root file system with the C library, zlib, the executable as /probe, and nothing else."""
     text = _run(["ldd", str(executable)])
     (loader,) = re.findall(r"^\s*(/\S*ld-linux\S*)", text, re.MULTILINE)
-    known = dict(re.findall(r"^\s*(\S+) => (/\S+)", _run(["ldd", sys.executable]) + text, re.MULTILINE))
-    beside = Path(known["libc.so.6"]).parent
-    for name in _LIBC:
-        source = beside / name
+    known = dict(re.findall(r"^\s*(\S+) => (/\S+)", text, re.MULTILINE))
+    for name in _LIBRARIES:
+        source = Path(known.get(name, str(Path(known["libc.so.6"]).with_name(name))))
         if source.exists():
             target = folder / "lib" / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -112,10 +124,6 @@ def pythons() -> list[str]:
             if int(version[2:]) in range(10, 15):
                 found.setdefault(version, executable)
     return [found[version] for version in sorted(found, key=lambda text: int(text[2:]))]
-
-
-def _commit() -> str:
-    return _run(["git", "-C", str(ROOT), "rev-parse", "HEAD"]).strip()
 
 
 def _run(command: list[str]) -> str:

@@ -163,14 +163,15 @@ def test_pyz_says_what_is_wrong_where_it_cannot_run(tmp_path: Path) -> None:
 
 
 def test_executable_runs_in_a_bare_root_without_python(tmp_path: Path) -> None:
-    """The C library, its loader and the one file; /proc is there, as on every system that has processes."""
+    """The C library, zlib and the one file; /proc is there, as on every system that has processes."""
     root = tmp_path / "root"
     root.mkdir()
     make_bare_root(root, artefact("probe-linux-*"))
     assert not [path for path in root.rglob("*") if "python" in path.name.lower()]
-    enter = isolated("--mount", "--pid", "--fork", f"--root={root}", "--mount-proc")
-    if enter is None:
+    namespaces = isolated("--mount", "--pid", "--fork")
+    if namespaces is None:
         pytest.skip("NO NAMESPACES HERE: neither root nor user namespaces")
+    enter = (*namespaces, f"--root={root}", "--mount-proc")
     bare = {"HOME": "/home", "TMPDIR": "/tmp", "XDG_CACHE_HOME": "/home/.cache"}
     assert_whole_product(*enter, "/probe", page=Path("/home/page.html"), **bare)
     assert "<html" in (root / "home/page.html").read_text(encoding="utf-8")
@@ -245,6 +246,6 @@ def test_second_build_has_the_same_bytes(tmp_path: Path) -> None:
     from scripts.release.build_all import build
     from scripts.release.wheelhouse import file_hash
 
-    again = build(tmp_path, frozenset({"wheel", "pyz", "bundle"}))
+    again = build(tmp_path, frozenset({"wheel", "pyz", "bundle"}), release_rig.built_from())
     assert len(again) == 4
     assert [path.name for path in again if file_hash(path) != file_hash(artefact(path.name))] == []
