@@ -50,7 +50,7 @@ _overlay: list[Path] = []  # at most one folder; a list so that it can be set wi
 def use_overlay(folder: Path | None) -> None:
     """From now on the rows in `folder` belong to the catalog and win over equal ids; None for none."""
     _overlay[:] = [] if folder is None else [folder]
-    for remembered in (all_models, _names, find_model):
+    for remembered in (all_models, _names, _exact_names, find_model):
         remembered.cache_clear()
 
 
@@ -89,9 +89,25 @@ def excluded_models() -> tuple[ExcludedModel, ...]:
 
 @cache
 def _names() -> "ModelNames":
-    from probe.catalog.names import ModelNames  # a report asks for no model by name
+    from probe.catalog.names import ModelNames  # a report knows all names that it asks for
 
     return ModelNames(all_models())
+
+
+@cache
+def _exact_names() -> dict[str, ModelSpec]:
+    """Names that mean one row as they stand; aliases win over repository names without an owner."""
+    models, names = all_models(), dict[str, ModelSpec]()
+    for model in models:
+        names[model.id.lower()] = model
+    for model in models:
+        for alias in (model.alias, *model.other_aliases):
+            if alias is not None:
+                names.setdefault(alias, model)
+    for model in models:
+        for name in (model.id.rpartition("/")[2].lower(), *model.ollama_tags):
+            names.setdefault(name, model)
+    return names
 
 
 @cache
@@ -107,4 +123,6 @@ def find_model(name: str) -> ModelSpec:
         AmbiguousNameError: several models of different shapes fit; all are suggested.
         UnknownNameError: none fits; the nearest names are suggested.
     """
-    return _names().find(name)
+    words = name.lower().replace("_", " ").split()
+    exact = _exact_names().get(" ".join(name.lower().split())) or _exact_names().get("-".join(words))
+    return exact or _names().find(name)

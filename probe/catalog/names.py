@@ -92,19 +92,15 @@ class ModelNames:
 
     def __init__(self, models: Iterable[ModelSpec]) -> None:
         self._models = tuple(models)
-        self._exact = _exact_names(self._models)
         self._entries: tuple[_Entry, ...] | None = None
 
     def find(self, name: str) -> ModelSpec:
-        """The row that `name` means; see `find_model` for the rules.
+        """The row that `name` means, where it is no exact name; see `find_model` for the rules.
 
         Raises:
             AmbiguousNameError: several models of different shapes fit.
             UnknownNameError: none fits.
         """
-        found = self._exact.get(" ".join(name.lower().split()))
-        if found is not None:
-            return found
         words = words_of(name)
         weightless = name_words().variant | name_words().formats
         if not words - weightless:
@@ -164,21 +160,6 @@ def newest_instruct(models: Iterable[ModelSpec]) -> ModelSpec:
             model.id,
         ),
     )
-
-
-def _exact_names(models: tuple[ModelSpec, ...]) -> dict[str, ModelSpec]:
-    """Names that mean one row as they stand; aliases win over repository names without an owner."""
-    names: dict[str, ModelSpec] = {}
-    for model in models:
-        names[model.id.lower()] = model
-    for model in models:
-        for alias in (model.alias, *model.other_aliases):
-            if alias is not None:
-                names.setdefault(alias, model)
-    for model in models:
-        for name in (model.id.rpartition("/")[2].lower(), *model.ollama_tags):
-            names.setdefault(name, model)
-    return names
 
 
 def _entry(model: ModelSpec, by_id: dict[str, ModelSpec]) -> _Entry:

@@ -10,29 +10,59 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("msgspec", "rich", "psutil", "pynvml", "cpuinfo", "jinja2", "probe.machine")
+# What no report needs: other commands' arithmetic, rare formats, names that nobody typed.
+UNASKED = (
+    "probe.catalog.names",
+    "probe.catalog.gpu_search",
+    "probe.engines.vllm",
+    "probe.estimate.training",
+    "probe.recommender.doctor.effects",
+    "probe.recommender.fit_vllm",
+    "probe.recommender.plan",
+    "probe.recommender.preflight",
+    "probe.fleet",
+    "probe.mcp_server",
+    "probe.model_files",
+    "encodings.idna",
+    "http.client",
+    "asyncio",
+)
 _PROGRAM = """
 import contextlib, io, json, sys
 from probe.cli.main import main
-with contextlib.redirect_stdout(io.StringIO()):
+done = []
+def note(event, values):
+    if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "time.sleep"):
+        done.append([event, repr(values)[:200]])
+    elif event == "socket.connect" and values[1][0] != "127.0.0.1":
+        done.append([event, repr(values[1])])
+sys.addaudithook(note)
+with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
     code = main({arguments!r})
-print(json.dumps([code, sorted(sys.modules)]))
+print(json.dumps([code, sorted(sys.modules), done]))
 """
 
 
-def modules_after(arguments: list[str]) -> set[str]:
-    """Modules loaded once `probe ARGUMENTS` has run."""
+def ran(arguments: list[str], **variables: str) -> tuple[set[str], list[list[str]]]:
+    """What `probe ARGUMENTS` loaded, and the processes, pauses and connections to elsewhere it made."""
+    # Without coverage's own start-up, which loads tomllib.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
     process = subprocess.run(
         [sys.executable, "-c", _PROGRAM.format(arguments=arguments)],
         cwd=ROOT,
-        # Without coverage's own start-up, which loads tomllib.
-        env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")},
+        env={**own, **variables},
         capture_output=True,
         check=True,
         timeout=60,
     )
-    code, modules = json.loads(process.stdout)
+    code, modules, done = json.loads(process.stdout)
     assert code == 0
-    return set(modules)
+    return set(modules), done
+
+
+def modules_after(arguments: list[str]) -> set[str]:
+    """Modules loaded once `probe ARGUMENTS` has run."""
+    return ran(arguments)[0]
 
 
 def test_version_does_not_even_load_the_parser() -> None:
@@ -58,3 +88,36 @@ def test_scanning_loads_no_page_and_no_arithmetic() -> None:
 def test_a_report_as_json_loads_no_page() -> None:
     arguments = ["--json", "--as", "RTX 4090"]
     assert modules_after(arguments) & {"rich", "jinja2", "cpuinfo", "pynvml", "psutil"} == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--json"], ["--json", "--as", "RTX 4090; 64GB DDR5-5600 x2"], ["--json", "--as", "4x RTX 3090; 256GB"]],
+    ids=["live", "one-gpu", "four-gpus"],
+)
+def test_a_report_loads_what_it_answers_with_and_nothing_else(arguments: list[str]) -> None:
+    words = {"probe.catalog.names", "probe.catalog.gpu_search"} if "--as" in arguments else set()
+    assert modules_after(arguments) & (set(UNASKED) - words) == set()
+
+
+def test_a_fleet_of_reports_loads_no_estimator(tmp_path: Path) -> None:
+    assert (
+        modules_after(["fleet", str(tmp_path), "--json"])
+        & {
+            "probe.recommender.fit",
+            "probe.estimate.speed",
+            "rich",
+            "jinja2",
+        }
+        == set()
+    )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Windows and macOS ask their own tools")
+@pytest.mark.parametrize("arguments", [["scan", "--json"], ["--json"], ["check", "qwen3-8b", "--json"]])
+def test_the_common_path_starts_no_process_waits_for_nothing_and_stays_here(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    """Without drivers and engines in the path; their own tools are asked only where they are found."""
+    _, done = ran(arguments, PATH=str(tmp_path))
+    assert done == []

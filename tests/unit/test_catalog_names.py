@@ -42,6 +42,7 @@ def test_names_of_the_contract_resolve(alias: str, repository: str) -> None:
     ("typed", "alias"),
     [
         ("exaone 4 32b", "exaone-4.0-32b"),
+        ("ERNIE 4.5 21B A3B", "ernie-4.5-21b-a3b"),  # beside ernie-4.5-21b-a3b-thinking
         ("EXAONE-4.0-32B", "exaone-4.0-32b"),
         ("lg exaone 4.0 32b", "exaone-4.0-32b"),
         ("엑사원 4.0 1.2B", "exaone-4.0-1.2b"),
