@@ -7,8 +7,8 @@ when that works: most machines have none and should not pay for the import.
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from probe.collectors import nvml_session as codes
 from probe.collectors.answers import Failure
@@ -18,6 +18,8 @@ from probe.machine.attempt import AttemptResult
 
 if TYPE_CHECKING:
     import ctypes
+
+_T = TypeVar("_T")
 
 # Where the library lies when the loader's search does not know the folder. WSL puts the Windows driver's
 # copy beside its own programs; NixOS, Container-Optimized OS and the device plugin have folders of their own.
@@ -138,18 +140,13 @@ class LiveNvml:
     def ask(self, getter: str, *arguments: Argument) -> NvmlValue | NvmlError:
         """See NvmlSession.ask. Three getters need arguments that a recording cannot hold."""
         plain = [self._handles.get(item.key) if isinstance(item, NvmlDevice) else item for item in arguments]
-        try:
-            if getter == "nvmlDeviceGetMemoryInfo_v2":
-                return _plain(self._nvml.nvmlDeviceGetMemoryInfo(plain[0], version=self._nvml.nvmlMemory_v2))
-            if getter == "nvlink_speed_mb_per_s":
-                return self._field(plain[0], _FIELD_NVLINK_SPEED)
-            return _plain(getattr(self._nvml, getter)(*plain))
-        except self._nvml.NVMLError as error:
-            return NvmlError(int(error.value))
-        except self._mismatch:
-            return NvmlError(codes.FUNCTION_NOT_FOUND)
-        except self._binding_errors as error:
-            return NvmlError(codes.BINDING, f"{type(error).__name__}: {error}")
+        if getter == "nvmlDeviceGetMemoryInfo_v2":
+            return self._guarded(
+                lambda: _plain(self._nvml.nvmlDeviceGetMemoryInfo(plain[0], version=self._nvml.nvmlMemory_v2))
+            )
+        if getter == "nvlink_speed_mb_per_s":
+            return self._guarded(lambda: self._field(plain[0], _FIELD_NVLINK_SPEED))
+        return self._guarded(lambda: _plain(getattr(self._nvml, getter)(*plain)))
 
     def device(self, index: int) -> NvmlDevice | NvmlError:
         """See NvmlSession.device."""
@@ -166,15 +163,22 @@ class LiveNvml:
             self._nvml.nvmlShutdown()
 
     def _handle(self, key: str, getter: str, *arguments: Any) -> NvmlDevice | NvmlError:
-        try:
+        def found() -> NvmlDevice:
             self._handles[key] = getattr(self._nvml, getter)(*arguments)
+            return NvmlDevice(key)
+
+        return self._guarded(found)
+
+    def _guarded(self, asked: Callable[[], _T]) -> _T | NvmlError:
+        """What the library answers; its error, or the bindings' own, as a value."""
+        try:
+            return asked()
         except self._nvml.NVMLError as error:
             return NvmlError(int(error.value))
         except self._mismatch:
             return NvmlError(codes.FUNCTION_NOT_FOUND)
         except self._binding_errors as error:
             return NvmlError(codes.BINDING, f"{type(error).__name__}: {error}")
-        return NvmlDevice(key)
 
     def _field(self, handle: Any, field: int) -> NvmlValue | NvmlError:
         values = self._nvml.nvmlDeviceGetFieldValues(handle, [field])

@@ -1,6 +1,7 @@
 """What one tensor of a model is: its name, its shape and its part in the model."""
 
 import enum
+import math
 from typing import NamedTuple
 
 import msgspec
@@ -35,10 +36,7 @@ class TensorPart(NamedTuple):
     @property
     def elements(self) -> int:
         """Number of weights."""
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count
+        return math.prod(self.shape)
 
 
 class TensorShape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -58,10 +56,7 @@ class TensorShape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def elements(self) -> int:
         """Number of weights."""
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count
+        return math.prod(self.shape)
 
 
 Parts = tuple[TensorPart, ...]
