@@ -99,7 +99,7 @@ def main() -> int:
                 f" {row.measured:5.2f}  {row.ours.low:.2f} {row.ours.value:.2f} {row.ours.high:.2f}"
             )
         print(json.dumps(summary))
-    return 0 if sum(row.inside for row in rows) >= WANTED * len(rows) else 1
+    return 0 if rows and sum(row.inside for row in rows) >= WANTED * len(rows) else 1
 
 
 if __name__ == "__main__":
