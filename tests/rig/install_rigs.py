@@ -19,6 +19,7 @@ RIGS = {
     "windows": "tests.rig.windows_rig",  # Wine with the real Windows CPython, about 1 GB under .cache/
     "rollout": "tests.rig.rollout_rig",  # Ray, Ansible and an SSH server, about 300 MB, one minute
     "release": "tests.rig.release_rig",  # every artefact, built; about 150 MB, two minutes
+    "shells": "tests.rig.shells_rig",  # zsh and fish, ten seconds
 }
 
 

@@ -37,7 +37,7 @@ def install() -> str:
         RigMissingError: pip or apt could not deliver.
     """
     if ssh_server() is None:
-        _apt("openssh-server", "openssh-client")
+        apt_install("openssh-server", "openssh-client")
     if rig_python() is None:
         venv.create(CACHE, with_pip=True, clear=True)
         pip = [str(BIN / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
@@ -48,7 +48,12 @@ def install() -> str:
     return f"{', '.join(PACKAGES)}, sshd at {ssh_server()}"
 
 
-def _apt(*packages: str) -> None:
+def apt_install(*packages: str) -> None:
+    """Install Debian packages.
+
+    Raises:
+        RigMissingError: there is no apt, no root, or no such package.
+    """
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise RigMissingError(f"{' and '.join(packages)} is missing; needs apt and root")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
