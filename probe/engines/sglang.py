@@ -60,7 +60,13 @@ class Defaults(NamedTuple):
 
 
 def defaults(
-    gpu_bytes: int, *, tp: int = 1, pp: int = 1, latent: bool = False, prefill_graphs: bool = True
+    gpu_bytes: int,
+    *,
+    tp: int = 1,
+    pp: int = 1,
+    latent: bool = False,
+    prefill_graphs: bool = True,
+    small: bool = False,
 ) -> Defaults:
     """chunked_prefill_size, the largest decode graph, what is kept back and --mem-fraction-static.
 
@@ -68,9 +74,11 @@ def defaults(
         gpu_bytes: memory as nvidia-smi lists it.
         latent: the model keeps latent vectors (MLA).
         prefill_graphs: on by default on CUDA since 2026; off with pipeline parallelism.
+        small: with the chunk and the graphs that SGLang takes on its smallest cards; the
+            rest of the rule follows from them.
     """
     rules = engine_memory_rules().sglang
-    row = rules.tier_of(gpu_bytes)
+    row = rules.tier[0] if small else rules.tier_of(gpu_bytes)
     sequences = row.graph_sequences if tp < 4 else row.graph_sequences_wide
     kept = rules.least_reserve_bytes
     kept += max(row.prefill_tokens, rules.least_prefill_tokens) * rules.bytes_per_prefill_token
@@ -112,28 +120,38 @@ def pool_shape(spec: ModelSpec, *, tp: int, fp8: bool) -> CacheShape | None:
 def place(
     spec: ModelSpec, weights: WeightBytes, request: Request, devices: EngineDevices
 ) -> EngineAnswer | None:
-    """The first split that fits, fewest GPUs first; else the one with most room. None: no GPU, no shapes."""
+    """The first split that fits, fewest GPUs first; else the one with most room. None: no GPU, no shapes.
+
+    Where SGLang's own settings leave too little, smaller ones are tried before more GPUs.
+    """
     gpus = devices.nvidia
     if spec.dimensions is None or not gpus:
         return None
     best: EngineAnswer | None = None
     for split in parallels(spec.dimensions, weights.quantization, len(gpus)):
-        answer = _on(spec, weights, request, gpus[: split.gpus], split)
-        if answer.fits is not False:
-            return answer
-        if best is None or (answer.pool_bytes or 0) > (best.pool_bytes or 0):
-            best = answer
+        for small in (False, True):
+            answer = _on(spec, weights, request, gpus[: split.gpus], split, small=small)
+            if answer.fits is not False:
+                return answer
+            if best is None or (answer.pool_bytes or 0) > (best.pool_bytes or 0):
+                best = answer
     return best
 
 
 def _on(
-    spec: ModelSpec, weights: WeightBytes, request: Request, gpus: tuple[EngineGpu, ...], split: Parallel
+    spec: ModelSpec,
+    weights: WeightBytes,
+    request: Request,
+    gpus: tuple[EngineGpu, ...],
+    split: Parallel,
+    *,
+    small: bool,
 ) -> EngineAnswer:
     fp8 = kv_dtype_of(request) != "auto"
     shape = pool_shape(spec, tp=split.tp, fp8=fp8)
     smallest = min(gpus, key=lambda gpu: gpu.total_bytes)
     latent = bool(spec.dimensions and spec.dimensions.kv_lora_rank)
-    chosen = defaults(smallest.listed_bytes, tp=split.tp, pp=split.pp, latent=latent)
+    chosen = defaults(smallest.listed_bytes, tp=split.tp, pp=split.pp, latent=latent, small=small)
     static = _static_share(spec, chosen.static_share)
     outside = engine_memory_rules().sglang.outside.bytes
     stages = weights_of_stages(weights, split, with_vision=is_multimodal(spec))
@@ -163,8 +181,15 @@ def _on(
         left_bytes=max(0, room - _sum(kv, states)),
         pool_bytes=int(static * sum(gpu.total_bytes for gpu in gpus)),
         max_context=_longest(shape, spec, room, request),
-        causes=_causes(spec, request, chosen, shape, room=room, need=_sum(kv, states), fits=fits),
-        command=command(spec, weights.quantization, request, split, length=length) if fits else None,
+        causes=(
+            *_causes(spec, request, chosen, shape, room=room, need=_sum(kv, states), fits=fits),
+            *((Cause(code="engines.sglang.small"),) if small else ()),
+        ),
+        command=command(
+            spec, weights.quantization, request, split, length=length, small=chosen if small else None
+        )
+        if fits
+        else None,
     )
 
 
@@ -317,7 +342,15 @@ def _causes(
     return tuple(causes)
 
 
-def command(spec: ModelSpec, quantization: str, request: Request, split: Parallel, *, length: int) -> str:
+def command(
+    spec: ModelSpec,
+    quantization: str,
+    request: Request,
+    split: Parallel,
+    *,
+    length: int,
+    small: Defaults | None,
+) -> str:
     """The line that sets what was computed; --mem-fraction-static stays SGLang's own."""
     model, is_stored = checkpoint_argument(spec, quantization)
     words = ["python", "-m", "sglang.launch_server", "--model-path", model]
@@ -330,4 +363,7 @@ def command(spec: ModelSpec, quantization: str, request: Request, split: Paralle
     words += ["--context-length", str(length)]
     if kv_dtype_of(request) != "auto":
         words += ["--kv-cache-dtype", kv_dtype_of(request)]
+    if small is not None:
+        words += ["--chunked-prefill-size", str(small.prefill_tokens)]
+        words += ["--cuda-graph-max-bs-decode", str(small.graph_sequences)]
     return " ".join(words)

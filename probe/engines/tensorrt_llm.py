@@ -34,7 +34,9 @@ LOADS: Final = {
     "mxfp4": (8, 0), "awq": (8, 0), "gptq-int4": (8, 0), "w4a16": (8, 0), "int8": (8, 0),
 }  # fmt: skip
 # named on the supported-hardware page; other cards of the same generation are not
-NAMED_GPUS: Final = ("A100", "L20", "L40", "H100", "H200", "GH200", "B200", "GB200", "B300", "GB300", "GB10")
+NAMED_GPUS: Final = (
+    "A100", "L20", "L40", "L40S", "H100", "H200", "GH200", "B200", "GB200", "B300", "GB300", "GB10",
+)  # fmt: skip
 NOT_MODELED: Final = (
     "trial_run",
     "padding",

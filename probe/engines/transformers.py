@@ -13,6 +13,8 @@ recorded in tests/truth/transformers_measured.json.
 
 from typing import Final
 
+import msgspec
+
 from probe.catalog.engine_memory import engine_memory_rules
 from probe.catalog.model_spec import Dimensions, ModelSpec
 from probe.engines.cause import Cause
@@ -69,6 +71,18 @@ def buffer_bytes(d: Dimensions, prompt_tokens: int, conversations: int) -> ByteR
 def cat_bytes(shape: CacheShape, tokens: int, layers: int, conversations: int) -> int:
     """What torch.cat holds twice for a moment: the keys of one layer."""
     return shape.attention_bytes(tokens) * conversations // max(layers, 1) // 2
+
+
+def kept_shape(spec: ModelSpec) -> CacheShape | None:
+    """What one conversation keeps: of a windowed layer one token less than its window.
+
+    Source: transformers 5.23.0, cache_utils.py (DynamicSlidingWindowLayer).
+    """
+    shape = cache_shape(spec)
+    if shape is None:
+        return None
+    windows = tuple((window - 1, size) for window, size in shape.windows)
+    return msgspec.structs.replace(shape, windows=windows)
 
 
 def loaded_bytes(spec: ModelSpec, weights: WeightBytes) -> int:
@@ -199,7 +213,7 @@ def _memory(
     """Memory on each place in its proportion, the ends of the total, and the total; None: cache not known."""
     d = spec.dimensions or Dimensions(hidden_size=0, num_hidden_layers=1, vocab_size=0)
     length = min(request.context, spec.max_context) if spec.max_context else request.context
-    shape = cache_shape(spec)
+    shape = kept_shape(spec)
     buffers = buffer_bytes(d, length, request.parallel)
     weight, layers = loaded_bytes(spec, weights), len(weights.layers)
     cache = states = twice = None
@@ -234,7 +248,7 @@ def _longest(
     spec: ModelSpec, weights: WeightBytes, request: Request, *, devices: int, pool: int, runtime: int
 ) -> int | None:
     """The longest context whose cache and whole prompt fit."""
-    d, shape = spec.dimensions, cache_shape(spec)
+    d, shape = spec.dimensions, kept_shape(spec)
     if d is None or shape is None:
         return None
     room = pool - loaded_bytes(spec, weights) - devices * runtime - shape.state_bytes * request.parallel

@@ -195,10 +195,10 @@ class CheckpointEstimator:
         except NotModeledError as error:
             cause = Cause(code="verdict.weights_unknown", values={"detail": str(error)})
             return self._blank(spec, quantization, (cause,), fits=None, verdict=Verdict.UNKNOWN)
-        answer = self.rules.place(spec, weights, self.request(), self.devices)
+        answer = self.rules.place(spec, weights, self.request(), self._able(quantization))
         if answer is None:
             causes = (self._no_place(spec, quantization),)
-            unknown = spec.dimensions is None
+            unknown = spec.dimensions is None or not self.rules.on_cpu
             return self._blank(
                 spec,
                 quantization,
@@ -234,6 +234,12 @@ class CheckpointEstimator:
             return Cause(code="vllm.format.capability", values={**values})
         return None
 
+    def _able(self, quantization: str) -> EngineDevices:
+        """Without the NVIDIA GPUs that are too old for the format."""
+        least = self._least(quantization) or (0, 0)
+        able = tuple(gpu for gpu in self.devices.gpus if gpu.capability is None or gpu.capability >= least)
+        return msgspec.structs.replace(self.devices, gpus=able)
+
     def _no_place(self, spec: ModelSpec, quantization: str) -> Cause:
         if spec.dimensions is None:
             return Cause(code="verdict.weights_unknown", values={"detail": spec.id})
@@ -267,6 +273,8 @@ class CheckpointEstimator:
         )
         if self.verdict.verdict != "ok" and found.devices != ("cpu",):
             reasons = (*reasons, *self.verdict.reasons)
+        if engine == tensorrt_llm.ENGINE and found.fits:
+            reasons = (*reasons, *self._not_named(found))
         return Estimate(
             model_id=spec.id,
             engine=engine,
@@ -287,6 +295,19 @@ class CheckpointEstimator:
             rule_of_thumb_bytes=rule_of_thumb_bytes(spec, weights.quantization),
             memory_range=found.memory_range,
             not_modeled=self._not_modeled(),
+        )
+
+    def _not_named(self, found: EngineAnswer) -> tuple[Reason, ...]:
+        """GPUs of a generation that NVIDIA supports, but not on its list of products."""
+        names = {
+            device.catalog_name or device.name
+            for device in self.machine.accelerators
+            if f"gpu{device.index}" in found.devices
+        }
+        return tuple(
+            Reason(code="engines.tensorrt_llm.not_named", values={"name": name})
+            for name in sorted(names)
+            if not any(part in tensorrt_llm.NAMED_GPUS for part in name.replace("-", " ").split())
         )
 
     def _not_modeled(self) -> tuple[Reason, ...]:
