@@ -1,7 +1,9 @@
 """Calls that cannot hold each other up: each in a thread of its own, with a time limit.
 
 A thread that hangs in a driver or on a dead share cannot be ended; it is left
-behind, and its place is free again. One that computes is told to stop.
+behind, and its place is free again. One that still computes after its time is
+told to stop. One whose caller has changed its mind ends by itself: stopping it in
+the middle of an import would spoil that module for the others.
 """
 
 import asyncio
@@ -48,14 +50,15 @@ class Calls:
             )
             thread.start()
             try:
-                # Not asyncio.timeout, which Python 3.10 lacks; there TimeoutError is asyncio's own as well.
                 return await asyncio.wait_for(future, self._timeout_s)
-            except asyncio.TimeoutError as error:
+            except asyncio.TimeoutError as error:  # the built-in one from Python 3.11 on
+                if not future.cancelled():  # the work's own, from a file share
+                    raise
+                _stop(thread)
                 raise ProbeError("mcp.took_too_long", tool=name, limit_s=self._timeout_s) from error
             finally:
-                if thread.is_alive() and not (future.done() and not future.cancelled()):
+                if future.cancelled():
                     self._left.add(thread)
-                    _stop(thread)
 
 
 def _work(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", work: Callable[[], Any]) -> None:

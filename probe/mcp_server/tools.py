@@ -4,7 +4,9 @@ Reading only: no id is made for a machine that has none, no path leads to the
 network, nothing is written.
 """
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -12,8 +14,16 @@ import msgspec
 from probe.api import answers
 from probe.api.machines import machine_of
 from probe.api.models import model_of
+from probe.catalog.engines import find_engine
 from probe.catalog.model_spec import ModelSpec
+from probe.catalog.models import find_model
+from probe.collectors.local_host import LocalHost
+from probe.collectors.server import collect_server
 from probe.errors import InputError
+from probe.fleet.compute import complete_hardware_only
+from probe.fleet.scan import scan_folder
+from probe.fleet.summary import build_fleet
+from probe.fleet.what_if import apply_change, read_change
 from probe.machine import Machine
 from probe.machine.redact import redact
 from probe.mcp_server.arguments import (
@@ -24,12 +34,19 @@ from probe.mcp_server.arguments import (
     ScanArguments,
 )
 from probe.recommender.options import Options
+from probe.recommender.preflight.situation import Ask
+from probe.render.check_page import check_page
+from probe.render.fleet_page import fleet_page
 from probe.render.page import Page
+from probe.render.plan_page import plan_page, upgrade_page
+from probe.render.preflight_page import preflight_page
+from probe.render.scan_page import scan_page
 from probe.report.documents import CheckDocument
 from probe.report.documents_preflight import PreflightDocument
 from probe.report.fleet_documents import FleetDocument
 from probe.report.json_schema import Schema, document_schemas
-from probe.report.plan_documents import PlanDocument, UpgradeDocument
+from probe.report.plan_documents import PlanDocument, UpgradeDocument, build_plan, build_upgrade
+from probe.report.preflight import build_preflight
 
 _HUB: Final = "hf:"
 _NETWORK_PATHS: Final = ("\\\\", "//", "\\/", "/\\")
@@ -81,15 +98,11 @@ class Tool(NamedTuple):
 
 
 def _scan(asked: ScanArguments, lang: str) -> Reply:
-    from probe.render.scan_page import scan_page
-
     machine = redact(_machine(asked.machine, asked.as_))
     return Reply(machine, scan_page(machine, lang))
 
 
 def _check(asked: CheckArguments, lang: str) -> Reply:
-    from probe.render.check_page import check_page
-
     beside = None if asked.with_model is None else _local(asked.with_model)
     document = answers.check(
         _local(asked.model),
@@ -108,9 +121,6 @@ def _check(asked: CheckArguments, lang: str) -> Reply:
 
 
 def _plan(asked: PlanArguments, lang: str) -> Reply:
-    from probe.render.plan_page import plan_page, upgrade_page
-    from probe.report.plan_documents import build_plan, build_upgrade
-
     if asked.upgrade == (asked.model is not None):
         raise InputError("mcp.plan_needs_one")
     if asked.model is not None and (asked.machine is not None or asked.as_ is not None):
@@ -129,10 +139,6 @@ def _plan(asked: PlanArguments, lang: str) -> Reply:
 
 
 def _preflight(asked: PreflightArguments, lang: str) -> Reply:
-    from probe.recommender.preflight.situation import Ask
-    from probe.render.preflight_page import preflight_page
-    from probe.report.preflight import build_preflight
-
     ask = Ask(
         engine=asked.engine,
         target_version=asked.target_version,
@@ -146,35 +152,19 @@ def _preflight(asked: PreflightArguments, lang: str) -> Reply:
     machine = _machine(asked.machine, asked.as_)
     facts = None
     if asked.machine is None and asked.as_ is None:
-        from probe.catalog.engines import find_engine
-        from probe.collectors.local_host import LocalHost
-        from probe.collectors.server import collect_server
-
         facts = collect_server(LocalHost(), port=find_engine(asked.engine).default_port or 8000)
     document = build_preflight(machine, ask, lang=lang, server=facts, name=redact(machine).host.name)
     return Reply(document, preflight_page(document, lang))
 
 
 def _fleet(asked: FleetArguments, lang: str) -> Reply:
-    import time
-    from pathlib import Path
-
-    from probe.catalog.models import find_model
-    from probe.fleet.scan import scan_folder
-    from probe.fleet.summary import build_fleet
-    from probe.render.fleet_page import fleet_page
-
     folder = Path(_local(asked.folder))
     spec = None if asked.model is None else find_model(asked.model)
     found = scan_folder(folder)
     if any(member.lines is None for member in found.members):
-        from probe.fleet.compute import complete_hardware_only
-
         found = complete_hardware_only(found, folder, lang)
     changed = None
     if asked.what_if is not None:
-        from probe.fleet.what_if import apply_change, read_change
-
         found, changed = apply_change(found, folder, read_change(asked.what_if), lang)
     now_s = time.time()
     document = build_fleet(

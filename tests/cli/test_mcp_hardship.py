@@ -84,6 +84,33 @@ def test_endless_work_is_stopped_and_too_many_that_hang_are_refused() -> None:
     asyncio.run(work())
 
 
+def test_a_call_taken_back_leaves_the_others_alone() -> None:
+    release = threading.Event()
+
+    async def work() -> int:
+        calls = Calls(timeout_s=30.0, at_once=1)
+        taken_back = asyncio.ensure_future(calls.run("hang", release.wait))
+        await asyncio.sleep(0.05)
+        taken_back.cancel()
+        return await calls.run("next", lambda: 7)
+
+    try:
+        assert asyncio.run(work()) == 7
+    finally:
+        release.set()
+
+
+def test_a_time_out_of_the_work_itself_is_not_the_limit() -> None:
+    def dead_share() -> None:
+        raise TimeoutError("the share does not answer")
+
+    async def work() -> None:
+        await Calls(timeout_s=30.0).run("fleet", dead_share)
+
+    with pytest.raises(TimeoutError, match="share"):
+        asyncio.run(work())
+
+
 def test_a_bug_of_ours_is_one_line_and_the_server_goes_on() -> None:
     def answer(*_: object) -> Any:
         raise ZeroDivisionError("made for this test")
