@@ -6,7 +6,7 @@ from typing import Final
 from probe.catalog.model_spec import ModelSpec
 from probe.errors import InputError, UnknownNameError
 
-_MODEL_SUFFIXES: Final = (".gguf", ".safetensors", ".json")
+_MODEL_SUFFIXES: Final = (".gguf", ".safetensors", ".json", ".onnx")
 _HUB: Final = "hf:"
 
 
@@ -21,7 +21,7 @@ def own_models_folder() -> Path | None:
 def use_own_models() -> None:
     """From now on added rows belong to the catalog; without any, nothing is read."""
     folder = own_models_folder()
-    if folder is not None and folder.is_dir():
+    if folder is not None and _is_there(folder):
         from probe.catalog.models import use_overlay
 
         use_overlay(folder)

@@ -26,7 +26,7 @@ from probe.model_files.safetensors import (
 
 ONLINE_PREFIX: Final = "hf:"
 _MAX_CONFIG_BYTES: Final = 4 * 2**20
-_SUFFIXES: Final = (".gguf", ".safetensors", ".json")
+_SUFFIXES: Final = (".gguf", ".safetensors", ".json", ".onnx")
 _PLAIN: Final = {"BF16": "bf16", "F16": "fp16", "F32": "fp32"}
 _TOWERS: Final = (
     "visual.", "vision_tower.", "vision_model.", "vision_embed_tokens.", "audio_tower.",
@@ -78,6 +78,10 @@ def _open_file(path: Path) -> ModelSpec:
         return checkpoint_spec(read_config(path), None, name=_name_of(path), origin="config")
     if path.suffix.lower() == ".safetensors":
         return _open_safetensors(path)
+    if path.suffix.lower() == ".onnx":
+        from probe.model_files.onnx import onnx_spec, read_onnx
+
+        return onnx_spec(read_onnx(path), name=path.name)
     return gguf_spec(read_gguf(path), name=path.name)
 
 

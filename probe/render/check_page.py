@@ -1,5 +1,7 @@
 """The page of one model on one machine: verdict sentence, memory, speed, reasons, alternatives, command."""
 
+from typing import Final
+
 from probe.messages import t
 from probe.recommender.answer import Verdict
 from probe.render.draft_section import draft_blocks
@@ -17,6 +19,8 @@ from probe.render.tables import alternatives_table, companion_text, download_tex
 from probe.render.working import input_facts, memory_blocks
 from probe.report.documents import CheckDocument, EstimateDocument
 from probe.units import format_tokens_per_s
+
+NO_CACHE: Final = "-"  # the cache type of models that have neither a cache nor tokens
 
 
 def check_page(check: CheckDocument, lang: str, *, explain: bool = False) -> Page:
@@ -95,7 +99,7 @@ def _notices(check: CheckDocument, lang: str) -> tuple[Paragraph, ...]:
 def _model_facts(check: CheckDocument, lang: str) -> Facts:
     model = check.model
     setting = t(
-        "page.check.setting_text",
+        "desktop.onnx.setting" if check.kv_type == NO_CACHE else "page.check.setting_text",
         lang,
         engine=check.engine,
         quantization=check.quantization,
@@ -135,7 +139,7 @@ def _draft_section(check: CheckDocument, lang: str) -> Section | None:
 def _has_speed(check: CheckDocument) -> bool:
     """Speeds of a placement that does not fit, or that nobody knows, would only mislead."""
     known = check.speed.decode_tokens_per_s is not None or check.verdict is not Verdict.UNKNOWN
-    return check.fits is not False and known
+    return check.fits is not False and known and check.kv_type != NO_CACHE
 
 
 def _speed_blocks(check: CheckDocument, lang: str) -> list[Block]:

@@ -16,11 +16,13 @@ from probe.recommender.engine_verdicts import engine_verdicts
 from probe.recommender.estimators import LLAMA_CPP, answer_of, engine_asked
 from probe.recommender.findings import Effect, Finding, find_problems
 from probe.recommender.fit import Estimator
+from probe.recommender.fit_onnx import OnnxEstimator, refused
 from probe.recommender.headline import headline, routes
 from probe.recommender.merit import Filters
 from probe.recommender.next_step import next_step
 from probe.recommender.options import Options
 from probe.recommender.rank import Recommendation, rank
+from probe.recommender.reserve import with_reserve
 from probe.recommender.size_map import size_map
 from probe.recommender.stale_catalog import with_stale_catalog
 from probe.recommender.survey import Surveyed, best_answer, largest, survey
@@ -113,7 +115,7 @@ def build_doctor(machine: Machine, *, lang: str) -> DoctorDocument:
 def build_check(machine: Machine, spec: ModelSpec, options: Options, *, lang: str) -> CheckDocument:
     """`probe check`: one model on one machine."""
     beside = companion(machine, options)
-    answer = engine_answer(machine, spec, options, beside)
+    answer = with_reserve(engine_answer(machine, spec, options, beside), options)
     return CheckDocument(
         **{**estimate_fields(answer, spec, lang), "speed": check_speed_document(answer)},
         draft=draft_document(answer.draft, lang),
@@ -139,6 +141,8 @@ def engine_answer(
     Raises:
         UnknownNameError: no such engine, or one whose memory is not computed yet.
     """
+    if spec.origin == "onnx":
+        return refused(spec, options) or OnnxEstimator(machine, options).estimate(spec)
     engine = engine_asked(options)
     if options.draft_model is not None:
         return drafted_answer(machine, spec, options, engine=engine, beside=beside)
