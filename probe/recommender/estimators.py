@@ -58,6 +58,12 @@ def _checkpoint(engine: str, machine: Machine, options: Options) -> EngineEstima
     return CheckpointEstimator(engine, machine, options)
 
 
+def _mlx(machine: Machine, options: Options) -> EngineEstimator:
+    from probe.recommender.fit_mlx import MlxEstimator
+
+    return MlxEstimator(machine, options)
+
+
 _BUILDERS: Final[dict[str, Callable[[Machine, Options], EngineEstimator]]] = {
     LLAMA_CPP: _llama_cpp,
     "vllm": _vllm,
@@ -68,6 +74,7 @@ _BUILDERS: Final[dict[str, Callable[[Machine, Options], EngineEstimator]]] = {
     "transformers": partial(_checkpoint, "transformers"),
     "ollama": _ollama,
     "lmstudio": _lmstudio,
+    "mlx-lm": _mlx,
 }
 
 

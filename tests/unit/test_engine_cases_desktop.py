@@ -68,4 +68,4 @@ def test_peak_memory_lies_in_the_printed_band(case: dict[str, Any]) -> None:
     band = answer(case).memory_range
     assert band is not None
     assert band.low <= case["peak_gb"] * 1e9 <= band.high
-    assert band.high <= 1.35 * band.low  # a band that says something
+    assert band.high <= 1.5 * band.low  # a band that says something

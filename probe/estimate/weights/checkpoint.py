@@ -8,7 +8,7 @@ Formats, per matrix of `rows` outputs and `columns` inputs:
 * fp8, int8: compressed-tensors, one bf16 scale a row; fp8-block: one fp32 scale a 128 x 128 block.
 * nvfp4: fp8 scale a 16 weights, two fp32 scales a matrix; mxfp4: one byte a 32 weights.
 * bnb-*: bitsandbytes' blocks of 64 weights over the whole matrix.
-* mlx-*: MLX's affine groups, 16-bit scale and bias; input table and head included.
+* mlx-*: MLX's affine groups, 16-bit scale and bias; input table and head included, routers at 8 bits.
 * exl2-*, exl3-*: the bits a weight in the format's name, six for the head, which tied models
   store beside the table; exl3 adds a 16-bit sign vector each for rows and columns.
 
@@ -117,11 +117,13 @@ def part_bytes(part: TensorPart, chosen: _Format) -> int:
     """Bytes of one tensor of a layer."""
     if part.role is Role.ROPE:
         return 0
+    if part.role is Role.ROUTER and chosen.name.startswith("mlx-") and _is_matrix(part):
+        # quant_predicate of mlx_lm/models/qwen3_moe.py and twenty others, d78bf58e: 8 bits, groups of 64.
+        return matrix_bytes(part.shape[1], part.shape[0], chosen._replace(bits=max(chosen.bits, 8), group=64))
     quantized = (
         not _is_plain(chosen)
         and part.role in _LINEAR_ROLES
-        and len(part.shape) > 1
-        and part.name.endswith(".weight")
+        and _is_matrix(part)
         and not part.name.startswith(_NO_LINEARS)
         and (chosen.name not in _EXPERTS_ONLY or part.role is Role.EXPERT)
     )
@@ -129,6 +131,10 @@ def part_bytes(part: TensorPart, chosen: _Format) -> int:
         return part.elements * _plain_bytes(chosen)
     columns, rows, count = _matrix(part)
     return count * matrix_bytes(rows, columns, chosen)
+
+
+def _is_matrix(part: TensorPart) -> bool:
+    return len(part.shape) > 1 and part.name.endswith(".weight")
 
 
 def _matrix(part: TensorPart) -> tuple[int, int, int]:
