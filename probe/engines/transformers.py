@@ -2,15 +2,16 @@
 
     device = weights + cache + buffers of the longest prompt + CUDA context
 
-`device_map="auto"` fills GPUs one after another with whole layers; without a GPU, or when
-they do not hold the model, everything is computed on the CPU.
+`device_map="auto"` spreads whole layers evenly over the GPUs; without a GPU, or when they
+do not hold the model, everything is computed on the CPU.
 
 Source: transformers 5.23.0, cache_utils.py#L104 (DynamicLayer: torch.cat of the old and
 new keys, then values), generation/utils.py (logits of the last token only, in float32);
-accelerate 1.15.0, utils/modeling.py#L1011. Buffers: scripts/measure_transformers_memory.py,
-recorded in tests/truth/transformers_measured.json.
+accelerate 1.15.0, utils/modeling.py#L1011 (get_balanced_memory). Buffers:
+scripts/measure_transformers_memory.py, recorded in tests/truth/transformers_measured.json.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -110,10 +111,22 @@ def place(
             return answer
         tried.append(answer)
     if weights.quantization in ON_CPU:
-        tried.append(_on_cpu(spec, weights, request, devices))
-        if tried[-1].fits is not False:
-            return tried[-1]
+        on_cpu = _on_cpu(spec, weights, request, devices)
+        if on_cpu.fits is not False:
+            return msgspec.structs.replace(on_cpu, causes=(*_why_not_on_gpus(tried), *on_cpu.causes))
+        tried.append(on_cpu)
     return max(tried, key=lambda answer: answer.pool_bytes or 0) if tried else None
+
+
+def _why_not_on_gpus(tried: list[EngineAnswer]) -> tuple[Cause, ...]:
+    """What the GPUs lack, and how long a context they would hold."""
+    if not tried:
+        return ()
+    nearest = max(tried, key=lambda answer: answer.pool_bytes or 0)
+    short = tuple(cause for cause in nearest.causes if cause.code == "engines.transformers.gpu_short")
+    if not nearest.max_context:
+        return short
+    return (*short, Cause(code="engines.transformers.gpus_hold", values={"context": nearest.max_context}))
 
 
 def _runs_on(quantization: str, gpus: tuple[EngineGpu, ...]) -> bool:
@@ -124,34 +137,28 @@ def _runs_on(quantization: str, gpus: tuple[EngineGpu, ...]) -> bool:
 def _on_gpus(
     spec: ModelSpec, weights: WeightBytes, request: Request, gpus: tuple[EngineGpu, ...]
 ) -> EngineAnswer:
-    """Whole layers in order; with several GPUs each is filled to nine tenths at most."""
-    rules = engine_memory_rules().transformers
+    """Whole layers, as many on every GPU as on the others where the smallest one can hold them."""
+    outside = engine_memory_rules().transformers.outside.bytes
     count = len(gpus)
-    share = rules.max_memory_share if count > 1 else 1.0
-    pool = sum(round(gpu.total_bytes * share) for gpu in gpus)
-    outside = rules.outside.bytes
-    weight = loaded_bytes(spec, weights)
-    parts = [gpu.total_bytes / sum(one.total_bytes for one in gpus) for gpu in gpus]
-    memory, band, need = _memory(
-        spec, weights, request, [(gpu.device, part, outside) for gpu, part in zip(gpus, parts, strict=True)]
-    )
+    limits = [_weights_limit(gpu, weights.quantization, count) for gpu in gpus]
+    parts = _parts(gpus, limits, loaded_bytes(spec, weights))
+    places = [(gpu.device, part, outside) for gpu, part in zip(gpus, parts, strict=True)]
+    memory, band, need = _memory(spec, weights, request, places)
     filled = tuple(
-        DeviceMemory(
-            device=device.device,
-            weights_bytes=device.weights_bytes,
-            kv_cache_bytes=device.kv_cache_bytes,
-            recurrent_state_bytes=device.recurrent_state_bytes,
-            compute_bytes=device.compute_bytes,
-            runtime_bytes=device.runtime_bytes,
-            available_bytes=round(gpu.total_bytes * share),
-            free_bytes=gpu.free_bytes,
-        )
+        msgspec.structs.replace(device, available_bytes=gpu.total_bytes, free_bytes=gpu.free_bytes)
         for device, gpu in zip(memory.per_device, gpus, strict=True)
     )
-    fits = None if need is None else need <= pool
-    if need is None and weight + count * outside.value > pool:
+
+    def holds(found: MemoryBreakdown) -> bool:
+        return all(
+            device.weights_bytes <= limit and (device.total_bytes or 0) <= gpu.total_bytes
+            for device, gpu, limit in zip(found.per_device, gpus, limits, strict=True)
+        )
+
+    pool = sum(gpu.total_bytes for gpu in gpus)
+    fits = holds(memory) if need is not None else None
+    if need is None and loaded_bytes(spec, weights) > sum(limits):
         fits = False
-    now = None if any(gpu.free_bytes is None for gpu in gpus) else sum(gpu.free_bytes or 0 for gpu in gpus)
     return EngineAnswer(
         devices=tuple(gpu.device for gpu in gpus),
         split="layer" if count > 1 else "none",
@@ -161,47 +168,60 @@ def _on_gpus(
         memory_range=band,
         kv_type="bf16",
         fits=fits,
-        fits_now=(None if now is None or need is None else need <= now) if fits else fits,
+        fits_now=_fits_now(filled) if fits else fits,
         left_bytes=None if need is None else max(0, pool - need),
         pool_bytes=pool,
-        max_context=_longest(spec, weights, request, devices=count, pool=pool, runtime=outside.value),
+        max_context=_longest(spec, weights, request, places, holds),
         causes=_causes(spec, weights, request, need=need, pool=pool, fits=fits, where="gpu"),
         command=command(spec, weights.quantization, "auto") if fits else None,
     )
 
 
+def _weights_limit(gpu: EngineGpu, quantization: str, count: int) -> int:
+    """What device_map=auto puts on a GPU: nine tenths of a lone one, and of any with bitsandbytes."""
+    share = engine_memory_rules().transformers.max_memory_share
+    alone = share if count == 1 else 1.0
+    return int(gpu.total_bytes * alone * (share if quantization.startswith("bnb") else 1.0))
+
+
+def _parts(gpus: tuple[EngineGpu, ...], limits: list[int], weight: int) -> list[float]:
+    """Equal parts; in proportion to memory where the smallest GPU cannot hold its equal part."""
+    if weight / len(gpus) <= min(limits):
+        return [1 / len(gpus)] * len(gpus)
+    whole = sum(limits)
+    return [limit / whole for limit in limits]
+
+
+def _fits_now(devices: tuple[DeviceMemory, ...]) -> bool | None:
+    if any(device.free_bytes is None or device.total_bytes is None for device in devices):
+        return None
+    return all((device.total_bytes or 0) <= (device.free_bytes or 0) for device in devices)
+
+
 def _on_cpu(spec: ModelSpec, weights: WeightBytes, request: Request, devices: EngineDevices) -> EngineAnswer:
     process = engine_memory_rules().transformers.process.bytes
-    memory, band, need = _memory(spec, weights, request, [("cpu", 1.0, process)])
+    places = [("cpu", 1.0, process)]
+    memory, band, need = _memory(spec, weights, request, places)
     pool = devices.ram_bytes
-    fits = None if need is None or pool is None else need <= pool
-    free = devices.ram_free_bytes
-    device = memory.per_device[0]
+    filled = tuple(
+        msgspec.structs.replace(device, available_bytes=pool, free_bytes=devices.ram_free_bytes)
+        for device in memory.per_device
+    )
+
+    def holds(found: MemoryBreakdown) -> bool:
+        return pool is not None and (found.total_bytes or 0) <= pool
+
+    fits = None if need is None or pool is None else holds(memory)
     return EngineAnswer(
         devices=("cpu",),
-        memory=MemoryBreakdown(
-            per_device=(
-                DeviceMemory(
-                    device="cpu",
-                    weights_bytes=device.weights_bytes,
-                    kv_cache_bytes=device.kv_cache_bytes,
-                    recurrent_state_bytes=device.recurrent_state_bytes,
-                    compute_bytes=device.compute_bytes,
-                    runtime_bytes=device.runtime_bytes,
-                    available_bytes=pool,
-                    free_bytes=free,
-                ),
-            )
-        ),
+        memory=MemoryBreakdown(per_device=filled),
         memory_range=band,
         kv_type="bf16",
         fits=fits,
-        fits_now=(None if free is None or need is None else need <= free) if fits else fits,
+        fits_now=_fits_now(filled) if fits else fits,
         left_bytes=None if need is None or pool is None else max(0, pool - need),
         pool_bytes=pool,
-        max_context=None
-        if pool is None
-        else _longest(spec, weights, request, devices=1, pool=pool, runtime=process.value),
+        max_context=None if pool is None else _longest(spec, weights, request, places, holds),
         causes=_causes(spec, weights, request, need=need, pool=pool, fits=fits, where="cpu"),
         command=command(spec, weights.quantization, "cpu") if fits else None,
     )
@@ -245,18 +265,19 @@ def _memory(
 
 
 def _longest(
-    spec: ModelSpec, weights: WeightBytes, request: Request, *, devices: int, pool: int, runtime: int
+    spec: ModelSpec,
+    weights: WeightBytes,
+    request: Request,
+    places: list[tuple[str, float, ByteRange]],
+    holds: Callable[[MemoryBreakdown], bool],
 ) -> int | None:
-    """The longest context whose cache and whole prompt fit."""
-    d, shape = spec.dimensions, kept_shape(spec)
-    if d is None or shape is None:
+    """The longest context whose cache and whole prompt these places hold."""
+    if kept_shape(spec) is None:
         return None
-    room = pool - loaded_bytes(spec, weights) - devices * runtime - shape.state_bytes * request.parallel
 
     def fits(tokens: int) -> bool:
-        held = shape.attention_bytes(tokens) * request.parallel
-        twice = cat_bytes(shape, tokens, len(weights.layers), request.parallel)
-        return held + devices * (twice + buffer_bytes(d, tokens, request.parallel).value) <= room
+        asked = msgspec.structs.replace(request, context=tokens)
+        return holds(_memory(spec, weights, asked, places)[0])
 
     ceiling = spec.max_context or 1_048_576
     if fits(ceiling):

@@ -271,6 +271,8 @@ class CheckpointEstimator:
             generates=generates_text(spec),
             rules=limits(),
         )
+        # A verdict of "too slow" names the speed alone: what the engine does still helps.
+        reasons = (*reasons, *(reason for reason in fit.reasons if reason not in reasons))
         if self.verdict.verdict != "ok" and found.devices != ("cpu",):
             reasons = (*reasons, *self.verdict.reasons)
         if engine == tensorrt_llm.ENGINE and found.fits:

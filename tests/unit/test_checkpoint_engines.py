@@ -142,6 +142,22 @@ def test_transformers_answers_on_an_office_pc_without_a_gpu() -> None:
     assert 'device_map="cpu"' in (found.command or "")
 
 
+def test_transformers_says_what_the_gpus_would_hold() -> None:
+    """70B in 4 bits: a whole prompt of 8,192 tokens is too much for two 24 GB cards, half of it is not."""
+    found = answer("transformers", "2x RTX 3090; 64GB DDR4-3200 x2; ubuntu 24.04", "llama-3.3-70b", "bnb-nf4")
+    assert found.placement.kind is PlacementKind.CPU
+    hint = next(one for one in found.reasons if one.code == "engines.transformers.gpus_hold")
+    shorter = answer(
+        "transformers",
+        "2x RTX 3090; 64GB DDR4-3200 x2; ubuntu 24.04",
+        "llama-3.3-70b",
+        "bnb-nf4",
+        context=int(hint.values["context"] or 0),
+    )
+    assert shorter.placement.devices == ("gpu0", "gpu1")
+    assert shorter.fits is True
+
+
 @pytest.mark.parametrize(
     ("engine", "machine", "model", "quantization", "code"),
     [
