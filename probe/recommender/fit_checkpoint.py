@@ -4,8 +4,6 @@ Each engine's module says what it loads, where and with what memory; here its an
 gets a speed, a verdict and the contract's form.
 """
 
-from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -13,7 +11,7 @@ import msgspec
 from probe.catalog.limits import limits
 from probe.catalog.model_spec import ModelSpec
 from probe.catalog.quantizations import all_recipes
-from probe.engines import exllama, sglang, tensorrt_llm, transformers
+from probe.engines import tensorrt_llm
 from probe.engines.cause import Cause
 from probe.engines.engine_answer import EngineAnswer
 from probe.engines.engine_devices import EngineDevices, EngineGpu
@@ -29,79 +27,13 @@ from probe.estimate.weights.checkpoint import checkpoint_weights
 from probe.machine import Machine
 from probe.messages.reason import Reason
 from probe.recommender.answer import Estimate, Placement, PlacementKind, Split, Verdict
+from probe.recommender.checkpoint_rules import engine_rules, least_capability
 from probe.recommender.checkpoint_speed import checkpoint_speed
 from probe.recommender.engine_verdicts import NO, engine_verdict
 from probe.recommender.figures import generates_text, rule_of_thumb_bytes
 from probe.recommender.options import Options
 from probe.recommender.pools import machine_pools
 from probe.recommender.verdict import Fit, judge
-
-Place = Callable[[ModelSpec, WeightBytes, Request, EngineDevices], EngineAnswer | None]
-
-
-class EngineRules(msgspec.Struct, frozen=True, kw_only=True):
-    """One engine as this file needs it.
-
-    `loads`: formats with the least compute capability; a name that ends with `-` stands
-    for all formats that begin so. `architectures` None: no list is published.
-    """
-
-    engine: str
-    formats: tuple[str, ...]
-    loads: dict[str, tuple[int, int]]
-    place: Place
-    not_modeled: tuple[str, ...]
-    architectures: tuple[str, ...] | None = None
-    on_cpu: bool = False
-
-
-def _rules() -> dict[str, EngineRules]:
-    known = (
-        EngineRules(
-            engine=sglang.ENGINE,
-            formats=sglang.FORMATS,
-            loads=sglang.LOADS,
-            place=sglang.place,
-            not_modeled=sglang.NOT_MODELED,
-        ),
-        EngineRules(
-            engine=tensorrt_llm.ENGINE,
-            formats=tensorrt_llm.FORMATS,
-            loads=tensorrt_llm.LOADS,
-            place=tensorrt_llm.place,
-            not_modeled=tensorrt_llm.NOT_MODELED,
-        ),
-        EngineRules(
-            engine=exllama.V3,
-            formats=exllama.FORMATS_V3,
-            loads={"exl3-": exllama.LEAST_CAPABILITY, "fp16": exllama.LEAST_CAPABILITY},
-            place=partial(exllama.place, engine=exllama.V3),
-            not_modeled=exllama.NOT_MODELED,
-            architectures=exllama.rules_of(exllama.V3).architectures,
-        ),
-        EngineRules(
-            engine=exllama.V2,
-            formats=exllama.FORMATS_V2,
-            loads={
-                "exl2-": exllama.LEAST_CAPABILITY_V2,
-                "gptq-int4": exllama.LEAST_CAPABILITY_V2,
-                "fp16": exllama.LEAST_CAPABILITY_V2,
-            },
-            place=partial(exllama.place, engine=exllama.V2),
-            not_modeled=exllama.NOT_MODELED,
-            architectures=exllama.rules_of(exllama.V2).architectures,
-        ),
-        EngineRules(
-            engine=transformers.ENGINE,
-            formats=transformers.FORMATS,
-            loads=transformers.LOADS,
-            place=transformers.place,
-            not_modeled=transformers.NOT_MODELED,
-            on_cpu=True,
-        ),
-    )
-    return {rules.engine: rules for rules in known}
-
 
 _GGUF: Final = frozenset(recipe.name.upper() for recipe in all_recipes())
 
@@ -152,7 +84,7 @@ class CheckpointEstimator:
     """Answers of one such engine for one machine and one set of options."""
 
     def __init__(self, engine: str, machine: Machine, options: Options) -> None:
-        self.rules = _rules()[engine]
+        self.rules = engine_rules()[engine]
         self.machine = machine
         self.options = options
         self.devices = engine_devices(machine, options.reserve_bytes)
@@ -165,9 +97,11 @@ class CheckpointEstimator:
         return Request(context=asked.context, parallel=asked.parallel, kv_type_k=kv_type, kv_type_v=kv_type)
 
     def formats(self, spec: ModelSpec) -> tuple[str, ...]:
-        """Formats to try, best first; a model published in one format of its own has only that."""
-        own = spec.file_quantization or spec.native_quantization
-        return (own,) if own and self._least(own) is not None else self.rules.formats
+        """Formats to try, best first; a file of the user's has its own, a model published in one has that."""
+        if spec.file_quantization is not None:
+            return (spec.file_quantization,)
+        own = spec.native_quantization
+        return (own,) if own and least_capability(self.rules, own) is not None else self.rules.formats
 
     def best(self, spec: ModelSpec) -> Estimate:
         """The first format that is comfortable, else usable, else slow, else the last one tried."""
@@ -208,19 +142,12 @@ class CheckpointEstimator:
             )
         return self._answer(spec, weights, answer, full=full)
 
-    def _least(self, quantization: str) -> tuple[int, int] | None:
-        """The least compute capability for a format; None where the engine does not load it."""
-        for name, least in self.rules.loads.items():
-            if quantization == name or (name.endswith("-") and quantization.startswith(name)):
-                return least
-        return None
-
     def _refused(self, spec: ModelSpec, quantization: str) -> Cause | None:
         """A format or architecture the engine has no code for, on any GPU or on these."""
         engine = self.rules.engine
-        if quantization.upper() in _GGUF and self._least(quantization) is None:
+        if quantization.upper() in _GGUF and least_capability(self.rules, quantization) is None:
             return Cause(code="engines.gguf", values={"engine": engine, "format": quantization})
-        least = self._least(quantization)
+        least = least_capability(self.rules, quantization)
         if least is None:
             return Cause(code="engines.format", values={"engine": engine, "format": quantization})
         name = architecture_of(spec)
@@ -236,7 +163,7 @@ class CheckpointEstimator:
 
     def _able(self, quantization: str) -> EngineDevices:
         """Without the NVIDIA GPUs that are too old for the format."""
-        least = self._least(quantization) or (0, 0)
+        least = least_capability(self.rules, quantization) or (0, 0)
         able = tuple(gpu for gpu in self.devices.gpus if gpu.capability is None or gpu.capability >= least)
         return msgspec.structs.replace(self.devices, gpus=able)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from probe.catalog.enrich import enrich
@@ -207,6 +208,13 @@ def test_what_an_engine_cannot_do_is_refused_with_its_reason(
     assert (found.fits, found.verdict) == (False, Verdict.NO)
     assert code in codes(found)
     assert found.command is None
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_gguf_file_of_the_users_is_not_answered_for_another_form(engine: str) -> None:
+    spec = msgspec.structs.replace(find_model("llama-3.1-8b"), origin="gguf", file_quantization="Q4_K_M")
+    found = answer_of(enrich(from_spec(ONE)), spec, Options(engine=engine))
+    assert (found.fits, codes(found)) == (False, {"engines.gguf"})
 
 
 def test_gpus_of_other_vendors_are_unknown_not_refused() -> None:
