@@ -55,8 +55,7 @@ def bench(
     mark = fingerprint(scanned)
 
     def tell(key: str) -> None:
-        if session.watch is not None:
-            session.watch.stop()  # each step is announced
+        session.stop_watch()  # each step is announced
         if not quiet and is_terminal(sys.stderr):
             say(t(key, session.lang))
 

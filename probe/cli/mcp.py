@@ -17,6 +17,7 @@ _SDK: Final = "mcp>=2.3,<3"
 
 def mcp(ctx: typer.Context, *, lang: options.Lang = None, verbose: options.Verbose = False) -> int:
     """Serve until the client closes our stdin; reads only."""
+    session_of(ctx).stop_watch()  # a server waits for hours
     lang = session_of(ctx).lang
     sys.dont_write_bytecode = True  # not even compiled modules
     try:

@@ -103,16 +103,10 @@ def print_answer(answer: Answer, wanted: Wanted, session: Session) -> None:
                 console.say(t("cli.talk.written", session.lang, path=str(path)))
     if wanted.print_json or (not targets and wanted.format_name == "json"):
         data = bytes_of(answer, "json", session)
-        _answer_begins(session)
+        session.stop_watch()
         console.print_bytes(data)
     elif not targets:
         _print(answer, wanted.format_name, session)
-
-
-def _answer_begins(session: Session) -> None:
-    """From here on nothing is said in between."""
-    if session.watch is not None:
-        session.watch.stop()
 
 
 def _format_of_target(path: Path, wanted: Wanted) -> str:
@@ -125,11 +119,11 @@ def _print(answer: Answer, format_name: str, session: Session) -> None:
 
         page = answer.page()
         text = render_terminal(page, width=console.width(), colour=console.wants_colour())
-        _answer_begins(session)
+        session.stop_watch()
         console.print_text(text)
         return
     data = bytes_of(answer, format_name, session)
-    _answer_begins(session)
+    session.stop_watch()
     if console.is_terminal(sys.stdout):
         console.print_text(data.decode("utf-8"))
     else:

@@ -15,6 +15,11 @@ class Session(NamedTuple):
     verbose: bool = False
     watch: Optional["Watch"] = None
 
+    def stop_watch(self) -> None:
+        """The answer begins, or the command speaks for itself: nothing more is said about waiting."""
+        if self.watch is not None:
+            self.watch.stop()
+
 
 def session_of(context: typer.Context) -> Session:
     """The session that `main` handed to the command line parser."""
