@@ -267,9 +267,10 @@ def lay_out(
             )
         )
     caches, states = dict.fromkeys(plan.devices, 0), dict.fromkeys(plan.devices, 0)
-    for name, cache, state in zip(plan.device_of_layer, beside.caches, beside.states, strict=False):
-        caches[name] += cache
-        states[name] += state
+    for name in set(plan.device_of_layer):  # the layers of a device lie together
+        first = plan.device_of_layer.index(name)
+        own = slice(first, first + plan.device_of_layer.count(name))
+        caches[name], states[name] = sum(beside.caches[own]), sum(beside.states[own])
     compute = _compute(spec, weights, plan, beside)
     return MemoryBreakdown(
         per_device=tuple(

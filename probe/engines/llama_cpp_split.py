@@ -33,10 +33,14 @@ def engine_gpu_layers(split: LayerSplit, prediction_layers: int) -> int:
     return split.gpu_layers + prediction_layers if split.gpu_layers and split.shares else 0
 
 
+_plans: dict[tuple[object, ...], tuple[WeightBytes, LayerPlan]] = {}
+_MOST_PLANS = 20_000
+
+
 def plan_layers(
     weights: WeightBytes, split: LayerSplit, *, prediction_layers: int = 0, head_first: bool = False
 ) -> LayerPlan:
-    """The placement llama.cpp makes of `split`.
+    """The placement llama.cpp makes of `split`; remembered, for it is asked again at every context.
 
     The last `gpu_layers` of n_layer + 1 (the output counts as one) go to the devices; layer
     i of them to the first device whose cumulated share exceeds i / gpu_layers. The input
@@ -50,6 +54,20 @@ def plan_layers(
 
     Source: load_tensors, src/llama-model.cpp#L1560, llama.cpp b11434.
     """
+    shape = (split.gpu_layers, split.shares, split.cpu_expert_layers)
+    key = (id(weights), *shape, prediction_layers, head_first)
+    known = _plans.get(key)
+    if known is None or known[0] is not weights:
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        made = _plan_layers(weights, split, prediction_layers=prediction_layers, head_first=head_first)
+        known = _plans[key] = (weights, made)
+    return known[1]
+
+
+def _plan_layers(
+    weights: WeightBytes, split: LayerSplit, *, prediction_layers: int, head_first: bool
+) -> LayerPlan:
     count = len(weights.layers)
     dealt = count + prediction_layers
     gpu_layers = min(engine_gpu_layers(split, prediction_layers), dealt + 1)

@@ -21,11 +21,10 @@ class DeviceMemory(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def total_bytes(self) -> int | None:
         """Sum of the parts (middle figures); None when a part is not known."""
-        parts = (self.kv_cache_bytes, self.recurrent_state_bytes, self.compute_bytes)
-        known = [part for part in parts if part is not None]
-        if len(known) < len(parts):
+        kv, state, compute = self.kv_cache_bytes, self.recurrent_state_bytes, self.compute_bytes
+        if kv is None or state is None or compute is None:
             return None
-        return self.weights_bytes + sum(known) + self.repack_bytes.value + self.runtime_bytes
+        return self.weights_bytes + kv + state + compute + self.repack_bytes.value + self.runtime_bytes
 
 
 class MemoryBreakdown(msgspec.Struct, frozen=True, kw_only=True):
