@@ -22,7 +22,7 @@ from probe.machine.ranges import ByteRange
 PREFILL_TOKENS: Final = 2048  # --prefill-step-size, mlx_lm/generate.py#L307, server.py#L1837
 _SIXTEEN_BITS: Final = 2
 # Peak memory less weights and cache, in 16-bit values a prompt token and width of the widest matrix:
-# the ten published peaks of tests/truth/engine_cases_desktop.toml lie between 9 and 19.
+# the nine published peaks of tests/truth/engine_cases_desktop.toml lie between 9 and 19.
 _PROMPT_LOW, _PROMPT, _PROMPT_HIGH = 6, 14, 22
 # Latent attention keeps a score for each head, prompt token and cached token: 16 bits, and what masks and
 # adds them beside it. Slope of the peaks in mlx-lm pull 839: 1.25 MB a token at 128 heads, 2.4 times.

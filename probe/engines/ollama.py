@@ -15,7 +15,7 @@ import msgspec
 from probe.catalog.engines import find_engine
 from probe.catalog.model_spec import ModelSpec
 from probe.engines.request import Request
-from probe.machine import OsFamily
+from probe.machine import Machine, OsFamily
 from probe.units import GIB
 
 # server/sched.go#L507: "not safe with num_parallel > 1" (mllama is not loaded any more).
@@ -54,6 +54,18 @@ def default_context(gpu_bytes: int) -> int:
         if row.below_gib is None or gpu_bytes < row.below_gib * GIB:
             return row.tokens
     return Request().context
+
+
+def ollama_gpu_bytes(machine: Machine) -> int:
+    """GPU memory as Ollama counts it: all usable GPUs; of Apple's what Metal recommends.
+
+    Source: server/routes.go#L2043, discover/gpu_darwin.go.
+    """
+    total = 0
+    for device in machine.usable_gpus():
+        wired = device.wired_limit_bytes
+        total += int(wired.value) if wired is not None else device.memory_total_bytes or 0
+    return total
 
 
 def own_context(spec: ModelSpec, asked: int | None, gpu_bytes: int) -> int:

@@ -80,7 +80,7 @@ class OllamaEstimator(Estimator):
         groups = compute_groups(self.pools)
         margin = self.rules.gpu.llama_cpp_margin_bytes
         self.gpus = tuple(_gpu(pool, margin) for pool in groups[0]) if groups else ()
-        self.gpu_bytes = sum(_counted(pool) for group in groups for pool in group)
+        self.gpu_bytes = ollama.ollama_gpu_bytes(machine)
 
     @property
     def _system(self) -> OsFamily:
@@ -207,14 +207,6 @@ def _gpu(pool: Pool, margin: int) -> OllamaGpu:
         cuda=pool.backend == "cuda",
         capability=(int(major), int(minor)) if major.isdigit() and minor.isdigit() else None,
     )
-
-
-def _counted(pool: Pool) -> int:
-    """What Ollama counts of a GPU for its default context: of Apple's what Metal recommends, else all."""
-    device = pool.accelerator
-    if device is not None and device.wired_limit_bytes is not None:
-        return int(device.wired_limit_bytes.value)
-    return pool.total_bytes or 0
 
 
 def _tower_bytes(spec: ModelSpec) -> int:

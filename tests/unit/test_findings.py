@@ -77,6 +77,7 @@ def ids(machine: Machine) -> set[str]:
         ("linux-laptop-iris-xe-8gb", "swap_in_use", "warning"),
         ("linux-laptop-iris-xe-8gb", "disk_full", "warning"),
         ("linux-laptop-iris-xe-8gb", "ollama_ignores_igpu", "info"),
+        ("linux-laptop-iris-xe-8gb", "ollama_short_context", "notice"),
         ("linux-rx7900xtx-x4-slot", "llama_cpp_without_gpu", "warning"),
         ("linux-rx7900xtx-x4-slot", "pcie_narrow", "notice"),
         ("linux-rx7900xtx-x4-slot", "pcie_older_slot", "info"),

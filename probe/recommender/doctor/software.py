@@ -4,6 +4,7 @@ from typing import Final
 
 from probe.catalog.engines import release_of
 from probe.catalog.versions import in_range
+from probe.engines.ollama import default_context, ollama_gpu_bytes
 from probe.errors import FactValue
 from probe.machine import AcceleratorKind, AcceleratorState, AttemptResult, InstalledEngine, Machine, OsFamily
 from probe.recommender.doctor.finding import Finding, Severity
@@ -17,6 +18,8 @@ _SERVER: Final = "server on port"
 # Ollama's own list of GPUs inside processors that it uses unasked (discover/runner.go).
 _OLLAMA_TARGETS: Final = frozenset({"gfx1151"})
 _OLLAMA_SWITCH: Final = "OLLAMA_IGPU_ENABLE"
+_OLLAMA_CONTEXT: Final = "OLLAMA_CONTEXT_LENGTH"
+_SHORT_CONTEXT: Final = 4096
 
 
 def software_findings(machine: Machine) -> list[Finding]:
@@ -118,6 +121,12 @@ def _engines(machine: Machine) -> list[Finding]:
         if inside:
             values = {"name": inside[0].name}
             found.append(Finding(id="ollama_ignores_igpu", severity=Severity.INFO, values=values))
+    if "ollama" in engines and _OLLAMA_CONTEXT not in machine.software.environment:
+        gpu_bytes = ollama_gpu_bytes(machine)
+        context = default_context(gpu_bytes)
+        if context <= _SHORT_CONTEXT:
+            values = {"gpu_bytes": gpu_bytes, "context": context}
+            found.append(Finding(id="ollama_short_context", severity=Severity.NOTICE, values=values))
     return found
 
 
