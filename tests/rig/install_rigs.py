@@ -33,7 +33,7 @@ def main(names: list[str]) -> int:
     for name in names or list(RIGS):
         started = time.monotonic()
         try:
-            install: Callable[[], str] = import_module(RIGS[name]).install
+            install: Callable[[], str] = import_module({**RIGS, **ON_REQUEST}[name]).install
             said = install()
         except Exception as error:  # whatever it is: the other rigs and the tests go on
             if type(error).__name__ != "RigMissingError":
