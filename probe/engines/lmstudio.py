@@ -60,6 +60,14 @@ def get_command(name: str) -> str:
     return f"lms get {address}@{quantization}" if quantization else f"lms get {address}"
 
 
+def import_command(path: str) -> str:
+    """Take a GGUF file of the user's own into LM Studio's folder, the original kept.
+
+    Source: docs 3_cli/0_local-models/import.md#L10 (`--symbolic-link` and `--copy`).
+    """
+    return f'lms import "{path}" --copy' if " " in path else f"lms import {path} --copy"
+
+
 def load_command(name: str, request: Request, slots: int, *, gpu_layers: int, layers: int) -> str:
     """Load with what was computed. `--gpu` is the share of the layers that goes to the GPU.
 
@@ -68,8 +76,8 @@ def load_command(name: str, request: Request, slots: int, *, gpu_layers: int, la
 
     Source: lms src/subcommands/load.ts#L127-L146 (`--gpu`, `--context-length`, `--parallel`).
     """
-    repository = name.partition(":")[0]
-    key = repository.rsplit("/", maxsplit=1)[-1].lower().removesuffix("-gguf")
+    key = name.replace("\\", "/").rsplit("/", maxsplit=1)[-1].partition(":")[0].lower()
+    key = key.removesuffix(".gguf").removesuffix("-gguf")
     if gpu_layers <= 0:
         share = "off"
     elif gpu_layers > layers:

@@ -32,6 +32,7 @@ _BATCH, _BATCH_SMALL, _BATCH_MEDIUM, _BATCH_LARGE = 512, 256, 1024, 2048
 _SHARE_OF_FREE: Final = 0.80
 _HEADROOM: Final = {_BATCH_MEDIUM: 0.75, _BATCH_LARGE: 0.60}
 _SURCHARGE: Final = {_BATCH_MEDIUM: 768 * 2**20, _BATCH_LARGE: 2 * GIB}
+_CONTEXT: Final = "OLLAMA_CONTEXT_LENGTH"
 _KV_TYPES: Final = ("f16", "q8_0", "q4_0")  # docs/faq.mdx#L361
 
 
@@ -177,7 +178,7 @@ def settings(request: Request, own: Request) -> tuple[tuple[str, str], ...]:
     """The variables that must be set because the request differs from what Ollama takes by itself."""
     found = []
     if request.context != own.context:
-        found.append(("OLLAMA_CONTEXT_LENGTH", str(request.context)))
+        found.append((_CONTEXT, str(request.context)))
     if request.parallel != own.parallel:
         found.append(("OLLAMA_NUM_PARALLEL", str(request.parallel)))
     if request.flash_attention is not None and request.flash_attention != own.flash_attention:
@@ -192,11 +193,34 @@ def commands(name: str, wanted: Sequence[tuple[str, str]], system: OsFamily) -> 
 
     Source: docs/faq.mdx#L75-L125 (launchctl on macOS, user variables on Windows, systemd on Linux).
     """
-    run = run_command(name)
+    return (*_set(wanted, system), run_command(name))
+
+
+def file_commands(path: str, wanted: Sequence[tuple[str, str]], system: OsFamily) -> tuple[str, ...]:
+    """The lines that give a GGUF file of the user's own to Ollama, and run it.
+
+    The context goes into the Modelfile.
+
+    Source: docs/import.mdx (FROM, `ollama create`), docs/modelfile.mdx (PARAMETER num_ctx).
+    """
+    stem = path.replace("\\", "/").rsplit("/", maxsplit=1)[-1].removesuffix(".gguf").lower()
+    name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in stem)
+    entries = [f"FROM {path}"]
+    entries += [f"PARAMETER num_ctx {value}" for key, value in wanted if key == _CONTEXT]
+    quote = "" if system is OsFamily.WINDOWS else '"'
+    arrows = [">", *[">>"] * (len(entries) - 1)]
+    written = [
+        f"echo {quote}{entry}{quote} {arrow} Modelfile" for entry, arrow in zip(entries, arrows, strict=True)
+    ]
+    others = [(key, value) for key, value in wanted if key != _CONTEXT]
+    return (*_set(others, system), *written, f"ollama create {name} -f Modelfile", f"ollama run {name}")
+
+
+def _set(wanted: Sequence[tuple[str, str]], system: OsFamily) -> tuple[str, ...]:
     if not wanted:
-        return (run,)
+        return ()
     if system is OsFamily.WINDOWS:
-        return (*(f"setx {key} {value}" for key, value in wanted), run)
+        return tuple(f"setx {key} {value}" for key, value in wanted)
     if system is OsFamily.MACOS:
-        return (*(f"launchctl setenv {key} {value}" for key, value in wanted), run)
-    return (" ".join([*(f"{key}={value}" for key, value in wanted), "ollama serve"]), run)
+        return tuple(f"launchctl setenv {key} {value}" for key, value in wanted)
+    return (" ".join([*(f"{key}={value}" for key, value in wanted), "ollama serve"]),)

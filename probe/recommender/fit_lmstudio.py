@@ -14,7 +14,7 @@ from probe.estimate.weights import gguf_weights
 from probe.machine import ByteRange, OsFamily
 from probe.recommender.answer import Estimate, PlacementKind, Reason, Verdict
 from probe.recommender.fit import Estimator
-from probe.recommender.front_ends import lmstudio_name, runtime_range
+from probe.recommender.front_ends import lmstudio_name, own_file, runtime_range
 from probe.recommender.quantization_choice import best_quantization
 
 ENGINE: Final = "lmstudio"
@@ -87,14 +87,15 @@ class LmStudioEstimator(Estimator):
         )
 
     def _commands(self, spec: ModelSpec, answer: Estimate, request: Request, slots: int) -> tuple[str, ...]:
-        name = lmstudio_name(spec, answer.quantization)
+        own = own_file(spec)
+        name = own or lmstudio_name(spec, answer.quantization)
         if name is None or not answer.fits:
             return ()
         layers = spec.dimensions.num_hidden_layers if spec.dimensions else 0
         load = lmstudio.load_command(
             name, request, slots, gpu_layers=answer.placement.gpu_layers or 0, layers=layers
         )
-        return lmstudio.get_command(name), load
+        return lmstudio.import_command(own) if own else lmstudio.get_command(name), load
 
     def _notes(self, spec: ModelSpec, answer: Estimate, slots: int) -> tuple[Reason, ...]:
         asked = self.options
@@ -109,7 +110,7 @@ class LmStudioEstimator(Estimator):
             found.append(Reason(code="desktop.lmstudio.share"))
         if answer.kv_type != Request().kv_type_k:
             found.append(Reason(code="desktop.lmstudio.kv_type", values={"kv_type": answer.kv_type}))
-        if answer.fits and lmstudio_name(spec, answer.quantization) is None:
+        if answer.fits and own_file(spec) is None and lmstudio_name(spec, answer.quantization) is None:
             found.append(Reason(code="desktop.no_known_file", values={"program": "LM Studio"}))
         return tuple(found)
 

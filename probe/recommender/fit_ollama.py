@@ -18,7 +18,7 @@ from probe.machine import Machine, OsFamily
 from probe.recommender.answer import Estimate, PlacementKind, Reason
 from probe.recommender.figures import generates_text
 from probe.recommender.fit import Estimator
-from probe.recommender.front_ends import ollama_name, runtime_range, with_towers
+from probe.recommender.front_ends import ollama_name, own_file, runtime_range, with_towers
 from probe.recommender.options import Options
 from probe.recommender.placements import Tried, compute_groups
 from probe.recommender.pools import Pool
@@ -160,8 +160,11 @@ class OllamaEstimator(Estimator):
         )
 
     def _commands(self, spec: ModelSpec, answer: Estimate, launch: _Launch) -> tuple[str, ...]:
-        name = ollama_name(spec, answer.quantization)
         wanted = ollama.settings(launch.request, launch.own)
+        own = own_file(spec)
+        if own is not None:
+            return ollama.file_commands(own, wanted, self._system)
+        name = ollama_name(spec, answer.quantization)
         return ollama.commands(name, wanted, self._system) if name else ()
 
     def _notes(self, spec: ModelSpec, answer: Estimate, launch: _Launch) -> tuple[Reason, ...]:
@@ -189,9 +192,12 @@ class OllamaEstimator(Estimator):
             found.append(
                 Reason(code="desktop.ollama.all_gpus", values={"count": len(answer.placement.devices)})
             )
-        if ollama.settings(request, own) and answer.fits:
+        set_outside = ollama.settings(request, own)
+        if own_file(spec) is not None:
+            set_outside = tuple(pair for pair in set_outside if pair[0] != "OLLAMA_CONTEXT_LENGTH")
+        if set_outside and answer.fits:
             found.append(Reason(code=f"desktop.ollama.restart_{self._system.value}"))
-        if answer.fits and ollama_name(spec, answer.quantization) is None:
+        if answer.fits and not self._commands(spec, answer, launch):
             found.append(Reason(code="desktop.no_known_file", values={"program": "Ollama"}))
         return tuple(found)
 

@@ -25,10 +25,18 @@ def ollama_name(spec: ModelSpec, quantization: str) -> str | None:
 
 def lmstudio_name(spec: ModelSpec, quantization: str) -> str | None:
     """The repository and file that hold the model in this quantization; None where none is known."""
+    if spec.origin == "gguf" and spec.path is None:
+        parts = spec.id.split("/")  # a file on the hub: org/name/file.gguf
+        return f"{parts[0]}/{parts[1]}:{quantization}" if len(parts) > 2 else None
     if spec.origin != "catalog":
         return None
     repository = gguf_repository(spec, quantization)
     return None if repository is None else f"{repository}{file_tag(quantization)}"
+
+
+def own_file(spec: ModelSpec) -> str | None:
+    """The GGUF file that the user pointed at, as it was written; None for everything else."""
+    return spec.path if spec.origin == "gguf" else None
 
 
 def with_towers(memory: MemoryBreakdown, tower_bytes: int) -> MemoryBreakdown:

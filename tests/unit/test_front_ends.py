@@ -98,6 +98,34 @@ def test_ollamas_server_is_told_everything_that_was_asked() -> None:
     assert ollama.run_command("bartowski/X-GGUF:Q4_K_M") == "ollama run hf.co/bartowski/X-GGUF:Q4_K_M"
 
 
+@pytest.mark.parametrize(
+    ("system", "path", "lines"),
+    [
+        (
+            OsFamily.LINUX,
+            "models/My Model.gguf",
+            ('echo "FROM models/My Model.gguf" > Modelfile', 'echo "PARAMETER num_ctx 8192" >> Modelfile'),
+        ),
+        (
+            OsFamily.WINDOWS,
+            "C:\\m\\My Model.gguf",
+            ("echo FROM C:\\m\\My Model.gguf > Modelfile", "echo PARAMETER num_ctx 8192 >> Modelfile"),
+        ),
+    ],
+)
+def test_a_file_of_ones_own_goes_through_a_modelfile(
+    system: OsFamily, path: str, lines: tuple[str, ...]
+) -> None:
+    made = ollama.file_commands(path, (("OLLAMA_CONTEXT_LENGTH", "8192"),), system)
+    assert made == (*lines, "ollama create my-model -f Modelfile", "ollama run my-model")
+
+
+def test_lm_studio_imports_a_file_of_ones_own() -> None:
+    assert lmstudio.import_command("m/x-Q4_K_M.gguf") == "lms import m/x-Q4_K_M.gguf --copy"
+    load = lmstudio.load_command("m/x-Q4_K_M.gguf", Request(), 4, gpu_layers=33, layers=32)
+    assert load == "lms load x-q4_k_m --gpu max --context-length 8192"
+
+
 def test_ollama_has_one_cache_type_of_three() -> None:
     assert not ollama.refuses(Request(kv_type_k="q4_0", kv_type_v="q4_0"))
     assert ollama.refuses(Request(kv_type_k="q8_0"))
