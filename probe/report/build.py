@@ -11,12 +11,10 @@ from probe.machine.redact import redact
 from probe.messages import t
 from probe.recommender.answer import Estimate, Verdict
 from probe.recommender.companion import companion, companion_spec, estimator_beside
-from probe.recommender.drafted import drafted_answer
 from probe.recommender.engine_verdicts import engine_verdicts
 from probe.recommender.estimators import LLAMA_CPP, answer_of, engine_asked
 from probe.recommender.findings import Effect, Finding, find_problems
 from probe.recommender.fit import Estimator
-from probe.recommender.fit_onnx import OnnxEstimator, refused
 from probe.recommender.headline import headline, routes
 from probe.recommender.merit import Filters
 from probe.recommender.next_step import next_step
@@ -142,9 +140,13 @@ def engine_answer(
         UnknownNameError: no such engine, or one whose memory is not computed yet.
     """
     if spec.origin == "onnx":
+        from probe.recommender.fit_onnx import OnnxEstimator, refused
+
         return refused(spec, options) or OnnxEstimator(machine, options).estimate(spec)
     engine = engine_asked(options)
     if options.draft_model is not None:
+        from probe.recommender.drafted import drafted_answer
+
         return drafted_answer(machine, spec, options, engine=engine, beside=beside)
     if engine == LLAMA_CPP:
         return best_answer(estimator_beside(machine, options, beside), spec, full=True)

@@ -11,7 +11,6 @@ from probe.estimate.speed_figures import SpeedFigures
 from probe.machine import ByteRange
 from probe.messages import t
 from probe.recommender.answer import DraftAnswer, Estimate, Reason
-from probe.recommender.start_commands import start_commands
 from probe.report.documents import (
     CheckSpeedDocument,
     DeviceMemoryDocument,
@@ -145,6 +144,8 @@ def estimate_document(estimate: Estimate, spec: ModelSpec, lang: str) -> Estimat
 
 def estimate_fields(estimate: Estimate, spec: ModelSpec, lang: str) -> dict[str, Any]:
     """The fields every kind of estimate document shares."""
+    from probe.recommender.start_commands import start_commands  # a scan is written without them
+
     return {
         "model": model_summary(spec),
         "engine": estimate.engine,

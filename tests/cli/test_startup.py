@@ -20,6 +20,8 @@ UNASKED = (
     "probe.recommender.fit_vllm",
     "probe.recommender.plan",
     "probe.recommender.preflight",
+    "probe.recommender.speculate",
+    "probe.recommender.fit_onnx",
     "probe.fleet",
     "probe.mcp_server",
     "probe.model_files",
@@ -82,6 +84,7 @@ def test_help_of_all_commands_loads_none_of_them() -> None:
 def test_scanning_loads_no_page_and_no_arithmetic() -> None:
     """The hardware as JSON needs neither rich nor the recommender."""
     unneeded = {"rich", "jinja2", "cpuinfo", "probe.render.terminal", "probe.recommender.fit"}
+    unneeded |= {"probe.estimate.weights", "probe.recommender.front_ends", "probe.catalog.quantizations"}
     assert modules_after(["scan", "--json"]) & unneeded == set()
 
 
