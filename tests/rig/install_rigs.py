@@ -21,6 +21,8 @@ RIGS = {
     "release": "tests.rig.release_rig",  # every artefact, built; about 150 MB, two minutes
     "shells": "tests.rig.shells_rig",  # zsh and fish, ten seconds
 }
+# Only when asked for by name: minutes under Wine.
+ON_REQUEST = {"windows-executable": "tests.rig.windows_executable_rig"}
 
 
 class RigMissingError(RuntimeError):

@@ -1,4 +1,4 @@
-"""PyInstaller with its helpers in this process: under Wine a child gets no inherited pipes and waits for ever."""
+"""PyInstaller with its helpers in this process: under Wine a child gets no pipes and waits for ever."""
 
 import sys
 from collections.abc import Callable

@@ -63,7 +63,7 @@ def _lay_out_python() -> None:
     shutil.copytree(windows_rig.PYTHON, python)
     library = python / "python313.zip"
     with zipfile.ZipFile(library) as packed:
-        packed.extractall(python / "Lib")  # noqa: S202 - Python's own
+        packed.extractall(python / "Lib")
     library.unlink()
     paths = ["Lib", ".", windows_path(site), "import site", ""]
     (python / "python313._pth").write_text("\r\n".join(paths), encoding="utf-8", newline="")
@@ -76,7 +76,7 @@ def _lay_out_python() -> None:
     ours = [wheel.path for wheel in fetch() if _fits(wheel.platform, wheel.python, wheel.abi)]
     for wheel in (*tools.glob("*.whl"), *ours, release_rig.artefact("*.whl")):
         with zipfile.ZipFile(wheel) as packed:
-            packed.extractall(site)  # noqa: S202 - wheels with known hashes
+            packed.extractall(site)
 
 
 def _fits(platform: str, python: str, abi: str) -> bool:
