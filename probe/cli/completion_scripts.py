@@ -3,23 +3,22 @@
 from collections.abc import Mapping
 from typing import Final
 
-_BASH: Final = r"""# completion of probe for bash
+_BASH: Final = r"""# completion of probe for bash; keeps to what 3.2 knows, which macOS brings
 _probe() {
-    local IFS=$'\n' beside
-    local -a words=("${COMP_WORDS[@]:1:COMP_CWORD}") lines
-    local typed=${words[-1]}
-    unset 'words[-1]'
-    mapfile -t lines < <(probe __complete "${words[@]}" ":$typed" 2>/dev/null)
-    beside=${lines[0]}
-    COMPREPLY=("${lines[@]:1}")
-    COMPREPLY=("${COMPREPLY[@]%%$'\t'*}")
-    [[ ${COMPREPLY[*]} == *[\ \;]* ]] && compopt -o filenames
-    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+    local IFS=$'\n' tab=$'\t' line beside= typed=${COMP_WORDS[COMP_CWORD]}
+    local words=("${COMP_WORDS[@]:1:COMP_CWORD-1}")
+    COMPREPLY=()
+    while read -r line; do
+        if [[ -z $beside ]]; then beside=$line; else COMPREPLY+=("${line%%$tab*}"); fi
+    done < <(probe __complete "${words[@]}" ":$typed" 2>/dev/null)
+    _probe_option() { type compopt >/dev/null 2>&1 && compopt -o "$1"; }
+    [[ ${COMPREPLY[*]} == *[\ \;]* ]] && _probe_option filenames
+    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *= ]] && _probe_option nospace
     typed=${typed#[\"\']}
     [[ $typed == '=' ]] && typed=
     case $beside in
-        files) compopt -o filenames; COMPREPLY+=($(compgen -f -- "$typed")) ;;
-        folders) compopt -o filenames; COMPREPLY+=($(compgen -d -- "$typed")) ;;
+        files) _probe_option filenames; COMPREPLY+=($(compgen -f -- "$typed")) ;;
+        folders) _probe_option filenames; COMPREPLY+=($(compgen -d -- "$typed")) ;;
     esac
 }
 complete -F _probe probe
@@ -44,7 +43,7 @@ _probe() {
         folders) _files -/ ;;
     esac
 }
-(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }
 compdef _probe probe
 """
 
