@@ -9,21 +9,19 @@ https://protobuf.dev/programming-guides/encoding.
 """
 
 import mmap
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final, NamedTuple
 
 import msgspec
 
-from probe.catalog.model_spec import ModelSpec, StoredTensor
+from probe.catalog.model_spec import StoredTensor
 from probe.errors import InputError
+from probe.model_files.protobuf import BYTES, VARINT, Field, WireReader
 
 _MAX_TENSORS: Final = 500_000
-_MAX_FIELDS: Final = 20_000_000
 _MAX_DEPTH: Final = 12  # graphs inside nodes inside graphs
 _MAX_DIMS: Final = 32
 _MAX_WEIGHTS: Final = 2**50
-_MAX_NAME: Final = 1_024
 # TensorProto.DataType: name and bits of one element
 _TYPES: Final[dict[int, tuple[str, int]]] = {
     1: ("F32", 32), 2: ("U8", 8), 3: ("I8", 8), 4: ("U16", 16), 5: ("I16", 16), 6: ("I32", 32),
@@ -34,7 +32,6 @@ _TYPES: Final[dict[int, tuple[str, int]]] = {
 }  # fmt: skip
 _STRING: Final = 8
 _EXTERNAL: Final = 1  # TensorProto.DataLocation
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class OnnxModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,14 +47,6 @@ class OnnxModel(msgspec.Struct, frozen=True, kw_only=True):
     largest_value_bytes: int = 0  # among inputs, outputs and known intermediate values
     values_bytes: int = 0  # all of them together
     open_dimensions: tuple[str, ...] = ()  # names of dimensions that are not fixed, such as batch
-
-
-class _Field(NamedTuple):
-    number: int
-    wire: int
-    value: int  # of a varint; else the length
-    start: int
-    end: int
 
 
 class _Tensor(NamedTuple):
@@ -80,68 +69,14 @@ class _Found:
         self.open: dict[str, None] = {}
         self.inputs: list[tuple[str, int]] = []
         self.outputs: list[int] = []
-        self.fields = 0
 
 
-class _Reader:
+class _Reader(WireReader):
+    """Walks the graphs and keeps what is said about tensors and values."""
+
     def __init__(self, data: mmap.mmap, path: Path) -> None:
-        self.data = data
-        self.path = path
+        super().__init__(data, path)
         self.found = _Found()
-
-    def damaged(self, what: str) -> InputError:
-        return InputError("model_files.onnx_damaged", path=self.path.name, what=ascii(what)[:120])
-
-    def varint(self, at: int, end: int) -> tuple[int, int]:
-        """The number at `at`, and where it ends; ten bytes at most."""
-        value = 0
-        for shift in range(0, 70, 7):
-            if at >= end:
-                raise self.damaged("number")
-            byte = self.data[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value & (2**64 - 1), at
-        raise self.damaged("number")
-
-    def fields(self, start: int, end: int) -> Iterator[_Field]:
-        """The fields of one message; a length that leaves it is refused."""
-        at = start
-        while at < end:
-            self.found.fields += 1
-            if self.found.fields > _MAX_FIELDS:
-                raise self.damaged("too many fields")
-            key, at = self.varint(at, end)
-            number, wire = key >> 3, key & 7
-            if number == 0:
-                raise self.damaged("field 0")
-            if wire == _VARINT:
-                value, after = self.varint(at, end)
-                yield _Field(number, wire, value, at, after)
-            elif wire in (_FIXED64, _FIXED32):
-                after = at + (8 if wire == _FIXED64 else 4)
-                yield _Field(number, wire, after - at, at, after)
-            elif wire == _BYTES:
-                length, at = self.varint(at, end)
-                after = at + length
-                yield _Field(number, wire, length, at, after)
-            else:
-                raise self.damaged(f"wire type {wire}")
-            if after > end:
-                raise self.damaged(f"length of field {number}")
-            at = after
-
-    def text(self, field: _Field) -> str:
-        size = min(field.value, _MAX_NAME)
-        if field.wire != _BYTES or field.end > len(self.data):
-            raise self.damaged("text")
-        return self.data[field.start : field.start + size].decode("utf-8", "replace")
-
-    def inside(self, field: _Field) -> tuple[int, int]:
-        if field.wire != _BYTES or field.end > len(self.data):
-            raise self.damaged(f"field {field.number}")
-        return field.start, field.end
 
     # -- messages ----------------------------------------------------------------------
 
@@ -195,9 +130,9 @@ class _Reader:
             if field.number != 5:
                 continue
             for part in self.fields(*self.inside(field)):
-                if part.number in (5, 10) and part.wire == _BYTES:
+                if part.number in (5, 10) and part.wire == BYTES:
                     self.tensor(*self.inside(part))
-                elif part.number in (6, 11) and part.wire == _BYTES:
+                elif part.number in (6, 11) and part.wire == BYTES:
                     self.graph(*self.inside(part), depth=depth + 1)
 
     def tensor(self, start: int, end: int) -> None:
@@ -244,7 +179,7 @@ class _Reader:
         for field in self.fields(start, end):
             if field.number == 1:
                 shape += self.dims(field)
-            elif field.number == 2 and field.wire == _VARINT:
+            elif field.number == 2 and field.wire == VARINT:
                 kind = field.value
             elif field.number == 8:
                 name = self.text(field)
@@ -253,12 +188,12 @@ class _Reader:
             elif field.number == 13:
                 key, value = self.pair(*self.inside(field))
                 external[key] = value
-            elif field.number == 14 and field.wire == _VARINT:
+            elif field.number == 14 and field.wire == VARINT:
                 location = field.value
         return _Tensor(name, tuple(shape), kind, raw, location, external)
 
-    def dims(self, field: _Field) -> list[int]:
-        if field.wire == _VARINT:
+    def dims(self, field: Field) -> list[int]:
+        if field.wire == VARINT:
             values = [field.value]
         else:
             values, (at, end) = [], self.inside(field)
@@ -288,10 +223,10 @@ class _Reader:
             if field.number != 2:
                 continue
             for kind in self.fields(*self.inside(field)):
-                if kind.number != 1 or kind.wire != _BYTES:
+                if kind.number != 1 or kind.wire != BYTES:
                     continue
                 for part in self.fields(*self.inside(kind)):
-                    if part.number == 1 and part.wire == _VARINT:
+                    if part.number == 1 and part.wire == VARINT:
                         bits = _TYPES.get(part.value, ("", 0))[1]
                     elif part.number == 2:
                         count = self.shape(*self.inside(part))
@@ -304,7 +239,7 @@ class _Reader:
             if dim.number != 1:
                 continue
             for part in self.fields(*self.inside(dim)):
-                if part.number == 1 and part.wire == _VARINT and 0 < part.value < 2**62:
+                if part.number == 1 and part.wire == VARINT and 0 < part.value < 2**62:
                     count = min(count * part.value, _MAX_WEIGHTS)
                 elif part.number == 2:
                     self.found.open.setdefault(self.text(part)[:60])
@@ -392,36 +327,3 @@ def _external_bytes(path: Path, wanted: dict[str, int]) -> int:
             )
         total += have
     return total
-
-
-def onnx_spec(model: OnnxModel, *, name: str) -> ModelSpec:
-    """An ONNX model as the estimators see it: exact tensors, no shapes of a language model."""
-    sizes: dict[str, int] = {}
-    for tensor in model.tensors:
-        sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.size_bytes
-    return ModelSpec(
-        id=name,
-        name=name,
-        modality="onnx",
-        params_total=sum(_elements(tensor) for tensor in model.tensors),
-        file_quantization=max(sizes, key=lambda kind: sizes[kind]) if sizes else None,
-        stored_tensors=model.tensors,
-        file_bytes=model.file_bytes,
-        hf_config={
-            "values_bytes": model.values_bytes,
-            "largest_value_bytes": model.largest_value_bytes,
-            "input_bytes": model.input_bytes,
-            "output_bytes": model.output_bytes,
-            "open_dimensions": list(model.open_dimensions),
-            "nodes": model.nodes,
-            "producer": model.producer,
-        },
-        origin="onnx",
-    )
-
-
-def _elements(tensor: StoredTensor) -> int:
-    count = 1
-    for size in tensor.shape:
-        count *= size
-    return count

@@ -79,7 +79,8 @@ def _open_file(path: Path) -> ModelSpec:
     if path.suffix.lower() == ".safetensors":
         return _open_safetensors(path)
     if path.suffix.lower() == ".onnx":
-        from probe.model_files.onnx import onnx_spec, read_onnx
+        from probe.model_files.onnx import read_onnx
+        from probe.model_files.onnx_model import onnx_spec
 
         return onnx_spec(read_onnx(path), name=path.name)
     return gguf_spec(read_gguf(path), name=path.name)

@@ -89,7 +89,9 @@ def _order(answer: Estimate) -> tuple[int, float]:
 def _answer(machine: str, spec: ModelSpec, options: Options) -> Estimate:
     found = enrich(from_spec(machine))
     if engine_asked(options) != LLAMA_CPP:
-        other = estimator_for(found, options)
+        # Machines are compared at one context, not at what a front end would take on each.
+        same = msgspec.structs.replace(options, context_asked=True, parallel_asked=True)
+        other = estimator_for(found, same)
         return other.estimate(spec, options.quantization) if options.quantization else other.best(spec)
     estimator = Estimator(found, options)
     if options.quantization is not None:
