@@ -6,8 +6,9 @@ convolution windows grow by as many rows.
 
 Source: vllm 0.32.0: v1/kv_cache_interface.py#L1079 (state blocks), model_executor/layers/mamba/
 abstract.py#L79 (num_speculative_blocks), mamba_utils.py#L204-L330 (windows),
-config/speculative.py#L1722-L1743 (the draft takes the large model's tensor parallel size). Checked against its
-planner for Qwen3.5-9B and Qwen3.6-27B with their prediction layers: block and blocks are equal.
+config/speculative.py#L1722-L1743 (the draft takes the large model's tensor parallel size).
+Checked against its planner: Qwen3.5-9B and Qwen3.6-27B with their prediction layers, Qwen3-32B
+with Qwen3-0.6B; blocks and their bytes are equal.
 """
 
 from typing import Final
