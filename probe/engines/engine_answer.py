@@ -2,9 +2,9 @@
 
 import msgspec
 
-from probe.engines.cause import Cause
 from probe.estimate.breakdown import MemoryBreakdown
 from probe.machine.ranges import ByteRange
+from probe.messages.reason import Reason
 
 
 class EngineAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,5 +26,5 @@ class EngineAnswer(msgspec.Struct, frozen=True, kw_only=True):
     left_bytes: int | None = None
     pool_bytes: int | None = None
     max_context: int | None = None
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[Reason, ...] = ()
     command: str | None = None

@@ -12,7 +12,6 @@ from typing import Final
 
 from probe.catalog.engine_memory import ExllamaRules, engine_memory_rules
 from probe.catalog.model_spec import Dimensions, ModelSpec
-from probe.engines.cause import Cause
 from probe.engines.engine_answer import EngineAnswer
 from probe.engines.engine_devices import EngineDevices, EngineGpu
 from probe.engines.request import Request
@@ -21,6 +20,7 @@ from probe.engines.vllm_layers import architecture_of
 from probe.estimate.breakdown import DeviceMemory, MemoryBreakdown
 from probe.estimate.weight_bytes import WeightBytes
 from probe.machine.ranges import ByteRange
+from probe.messages.reason import Reason
 
 V3: Final = "exllamav3"
 V2: Final = "exllamav2"
@@ -270,16 +270,16 @@ def _causes(
     filled: bool,
     known: bool,
     engine: str,
-) -> tuple[Cause, ...]:
+) -> tuple[Reason, ...]:
     causes = []
     if spec.max_context and request.context > spec.max_context:
         values = {"context": request.context, "trained": spec.max_context}
-        causes.append(Cause(code="engines.context_cut", values={**values}))
+        causes.append(Reason(code="engines.context_cut", values={**values}))
     if not filled:
         room = max(0, sum(rooms))
         code = "weights_short" if sum(sizes) > room else "cache_short"
         causes.append(
-            Cause(
+            Reason(
                 code=f"engines.exllama.{code}",
                 values={
                     "weights_bytes": sum(sizes),
@@ -290,9 +290,9 @@ def _causes(
             )
         )
     elif not known:
-        causes.append(Cause(code="engines.cache_unknown"))
+        causes.append(Reason(code="engines.cache_unknown"))
     causes.append(
-        Cause(code="engines.exllama.reserve", values={"reserve_bytes": rules_of(engine).reserve_bytes})
+        Reason(code="engines.exllama.reserve", values={"reserve_bytes": rules_of(engine).reserve_bytes})
     )
     return tuple(causes)
 

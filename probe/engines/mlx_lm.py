@@ -11,13 +11,13 @@ from typing import Final
 import msgspec
 
 from probe.catalog.model_spec import Dimensions, ModelSpec
-from probe.engines.cause import Cause
 from probe.engines.llama_cpp import cells_of, hparams_of
 from probe.engines.request import Request
 from probe.estimate.kv_cache import kv_bytes_per_layer
 from probe.estimate.not_modeled import UNKNOWN_SHAPES, NotModeledError
 from probe.estimate.recurrent_state import state_bytes_per_layer
 from probe.machine.ranges import ByteRange
+from probe.messages.reason import Reason
 
 PREFILL_TOKENS: Final = 2048  # --prefill-step-size, mlx_lm/generate.py#L307, server.py#L1837
 _SIXTEEN_BITS: Final = 2
@@ -100,16 +100,16 @@ def prompt_bytes(spec: ModelSpec, context: int) -> ByteRange:
     )
 
 
-def refusal(spec: ModelSpec, request: Request) -> Cause | None:
+def refusal(spec: ModelSpec, request: Request) -> Reason | None:
     """Why mlx-lm would not run this request; None: nothing known."""
     if request.kv_type_k not in KV_BITS:
-        return Cause(code="desktop.mlx.kv_type", values={"kv_type": request.kv_type_k})
+        return Reason(code="desktop.mlx.kv_type", values={"kv_type": request.kv_type_k})
     windowed = (spec.model_type or "").startswith(_WINDOWED)
     d = spec.dimensions
     slides = d is not None and bool(d.sliding_window or d.attention_chunk_size)
     if KV_BITS[request.kv_type_k] is not None and windowed and slides:
         # RotatingKVCache.to_quantized raises NotImplementedError, cache.py#L551.
-        return Cause(code="desktop.mlx.kv_window", values={"kv_type": request.kv_type_k})
+        return Reason(code="desktop.mlx.kv_window", values={"kv_type": request.kv_type_k})
     return None
 
 

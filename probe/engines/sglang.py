@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 
 from probe.catalog.engine_memory import engine_memory_rules
 from probe.catalog.model_spec import ModelSpec
-from probe.engines.cause import Cause
 from probe.engines.checkpoints import checkpoint_argument
 from probe.engines.engine_answer import EngineAnswer
 from probe.engines.engine_devices import EngineDevices, EngineGpu
@@ -25,6 +24,7 @@ from probe.engines.vllm_split import Parallel, parallels, stage_layers, weights_
 from probe.estimate.breakdown import DeviceMemory, MemoryBreakdown
 from probe.estimate.weight_bytes import WeightBytes
 from probe.machine.ranges import ByteRange
+from probe.messages.reason import Reason
 
 ENGINE: Final = "sglang"
 FORMATS: Final = ("bf16", "fp8", "awq")  # tried in this order where none is asked
@@ -183,7 +183,7 @@ def _on(
         max_context=_longest(shape, spec, room, request),
         causes=(
             *_causes(spec, request, chosen, shape, room=room, need=_sum(kv, states), fits=fits),
-            *((Cause(code="engines.sglang.small"),) if small else ()),
+            *((Reason(code="engines.sglang.small"),) if small else ()),
         ),
         command=command(
             spec, weights.quantization, request, split, length=length, small=chosen if small else None
@@ -310,20 +310,20 @@ def _causes(
     room: int,
     need: int,
     fits: bool | None,
-) -> tuple[Cause, ...]:
+) -> tuple[Reason, ...]:
     causes = []
     if spec.max_context and request.context > spec.max_context:
         values = {"context": request.context, "trained": spec.max_context}
-        causes.append(Cause(code="engines.context_cut", values={**values}))
+        causes.append(Reason(code="engines.context_cut", values={**values}))
     if room <= 0:
         causes.append(
-            Cause(code="engines.sglang.weights_short", values={"static_share": chosen.static_share})
+            Reason(code="engines.sglang.weights_short", values={"static_share": chosen.static_share})
         )
     elif shape is None:
-        causes.append(Cause(code="engines.cache_unknown"))
+        causes.append(Reason(code="engines.cache_unknown"))
     elif fits is False:
         causes.append(
-            Cause(
+            Reason(
                 code="engines.cache_short",
                 values={
                     "need_bytes": need,
@@ -334,7 +334,7 @@ def _causes(
             )
         )
     causes.append(
-        Cause(
+        Reason(
             code="engines.sglang.kept_back",
             values={"reserve_bytes": chosen.reserve_bytes, "static_share": chosen.static_share},
         )

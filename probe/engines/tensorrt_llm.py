@@ -12,7 +12,6 @@ from typing import Final
 
 from probe.catalog.engine_memory import engine_memory_rules
 from probe.catalog.model_spec import Dimensions, ModelSpec
-from probe.engines.cause import Cause
 from probe.engines.checkpoints import checkpoint_argument
 from probe.engines.engine_answer import EngineAnswer
 from probe.engines.engine_devices import EngineDevices, EngineGpu
@@ -23,6 +22,7 @@ from probe.engines.vllm_split import Parallel, parallels, stage_layers, weights_
 from probe.estimate.breakdown import DeviceMemory, MemoryBreakdown
 from probe.estimate.weight_bytes import WeightBytes
 from probe.machine.ranges import ByteRange
+from probe.messages.reason import Reason
 
 ENGINE: Final = "tensorrt-llm"
 FORMATS: Final = ("bf16", "fp8", "awq")
@@ -190,20 +190,20 @@ def _longest(
 
 def _causes(
     spec: ModelSpec, request: Request, *, room: int, need: int, fits: bool | None
-) -> tuple[Cause, ...]:
+) -> tuple[Reason, ...]:
     causes = []
     if spec.max_context and request.context > spec.max_context:
         values = {"context": request.context, "trained": spec.max_context}
-        causes.append(Cause(code="engines.context_cut", values={**values}))
+        causes.append(Reason(code="engines.context_cut", values={**values}))
     if room <= 0:
-        causes.append(Cause(code="engines.tensorrt_llm.weights_short"))
+        causes.append(Reason(code="engines.tensorrt_llm.weights_short"))
     elif fits is None:
-        causes.append(Cause(code="engines.cache_unknown"))
+        causes.append(Reason(code="engines.cache_unknown"))
     elif fits is False:
         values = {"need_bytes": need, "room_bytes": room, "context": request.context}
-        causes.append(Cause(code="engines.cache_short", values={**values, "parallel": request.parallel}))
+        causes.append(Reason(code="engines.cache_short", values={**values, "parallel": request.parallel}))
     share = engine_memory_rules().tensorrt_llm.free_gpu_memory_fraction
-    causes.append(Cause(code="engines.tensorrt_llm.fraction", values={"share": share}))
+    causes.append(Reason(code="engines.tensorrt_llm.fraction", values={"share": share}))
     return tuple(causes)
 
 

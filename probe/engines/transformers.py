@@ -18,7 +18,6 @@ import msgspec
 
 from probe.catalog.engine_memory import engine_memory_rules
 from probe.catalog.model_spec import Dimensions, ModelSpec
-from probe.engines.cause import Cause
 from probe.engines.checkpoints import checkpoint_argument
 from probe.engines.engine_answer import EngineAnswer
 from probe.engines.engine_devices import EngineDevices, EngineGpu
@@ -28,6 +27,7 @@ from probe.engines.vllm_plan import is_multimodal
 from probe.estimate.breakdown import DeviceMemory, MemoryBreakdown
 from probe.estimate.weight_bytes import WeightBytes
 from probe.machine.ranges import ByteRange
+from probe.messages.reason import Reason
 
 ENGINE: Final = "transformers"
 FORMATS: Final = ("bf16", "bnb-int8", "bnb-nf4")
@@ -110,7 +110,7 @@ def place(
         if answer.fits is not False:
             return answer
         tried.append(answer)
-    if weights.quantization in ON_CPU:
+    if weights.quantization in ON_CPU and (devices.ram_bytes is not None or not tried):
         on_cpu = _on_cpu(spec, weights, request, devices)
         if on_cpu.fits is not False:
             return msgspec.structs.replace(on_cpu, causes=(*_why_not_on_gpus(tried), *on_cpu.causes))
@@ -118,7 +118,7 @@ def place(
     return max(tried, key=lambda answer: answer.pool_bytes or 0) if tried else None
 
 
-def _why_not_on_gpus(tried: list[EngineAnswer]) -> tuple[Cause, ...]:
+def _why_not_on_gpus(tried: list[EngineAnswer]) -> tuple[Reason, ...]:
     """What the GPUs lack, and how long a context they would hold."""
     if not tried:
         return ()
@@ -126,7 +126,7 @@ def _why_not_on_gpus(tried: list[EngineAnswer]) -> tuple[Cause, ...]:
     short = tuple(cause for cause in nearest.causes if cause.code == "engines.transformers.gpu_short")
     if not nearest.max_context:
         return short
-    return (*short, Cause(code="engines.transformers.gpus_hold", values={"context": nearest.max_context}))
+    return (*short, Reason(code="engines.transformers.gpus_hold", values={"context": nearest.max_context}))
 
 
 def _runs_on(quantization: str, gpus: tuple[EngineGpu, ...]) -> bool:
@@ -301,19 +301,19 @@ def _causes(
     pool: int | None,
     fits: bool | None,
     where: str,
-) -> tuple[Cause, ...]:
+) -> tuple[Reason, ...]:
     causes = []
     if spec.max_context and request.context > spec.max_context:
         values = {"context": request.context, "trained": spec.max_context}
-        causes.append(Cause(code="engines.context_cut", values={**values}))
+        causes.append(Reason(code="engines.context_cut", values={**values}))
     if fits is False:
         values = {"need_bytes": need or loaded_bytes(spec, weights), "room_bytes": pool or 0}
-        causes.append(Cause(code=f"engines.transformers.{where}_short", values={**values}))
+        causes.append(Reason(code=f"engines.transformers.{where}_short", values={**values}))
     elif pool is None:
-        causes.append(Cause(code="verdict.no_memory_known"))
+        causes.append(Reason(code="verdict.no_memory_known"))
     elif fits is None:
-        causes.append(Cause(code="engines.cache_unknown"))
-    causes.append(Cause(code="engines.transformers.whole_prompt", values={"context": request.context}))
+        causes.append(Reason(code="engines.cache_unknown"))
+    causes.append(Reason(code="engines.transformers.whole_prompt", values={"context": request.context}))
     return tuple(causes)
 
 

@@ -9,7 +9,6 @@ from typing import Final
 import msgspec
 
 from probe.catalog.model_spec import ModelSpec
-from probe.engines.cause import Cause
 from probe.engines.request import Request
 from probe.engines.vllm_budget import Budget, VllmGpu, budget_of
 from probe.engines.vllm_draft import Drafting
@@ -26,6 +25,7 @@ from probe.engines.vllm_platform import GpuClass
 from probe.engines.vllm_split import Parallel, parallels, split_causes, stage_layers, weights_of_stages
 from probe.estimate.breakdown import DeviceMemory, MemoryBreakdown
 from probe.estimate.weight_bytes import WeightBytes
+from probe.messages.reason import Reason
 
 _DEFAULT_LENGTH: Final = 2_048  # where a config sets no bound (config/model.py#L2571)
 _PLAIN: Final = ("bf16", "fp16")
@@ -48,7 +48,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     fits: bool | None
     fits_now: bool | None
     max_context: int | None
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[Reason, ...] = ()
 
     @property
     def kv_tokens(self) -> int | None:
@@ -266,29 +266,29 @@ def _causes(
     made: KvPlan,
     budget: Budget,
     fits: bool | None,
-    refusal: Cause | None,
-) -> tuple[Cause, ...]:
+    refusal: Reason | None,
+) -> tuple[Reason, ...]:
     causes = []
     if refusal is not None:
         causes.append(refusal)
     if spec.max_context and request.context > spec.max_context:
         causes.append(
-            Cause(
+            Reason(
                 code="vllm.context_above_trained",
                 values={"context": request.context, "trained": spec.max_context},
             )
         )
     if made.rejection is not None:
-        causes.append(Cause(code=f"vllm.refused.{made.rejection.kind}", values=made.rejection.values))
+        causes.append(Reason(code=f"vllm.refused.{made.rejection.kind}", values=made.rejection.values))
     elif fits is None:
-        causes.append(Cause(code="vllm.cache_unknown"))
+        causes.append(Reason(code="vllm.cache_unknown"))
     elif not fits and refusal is None:
         causes.append(_short(made, request, budget))
     if made.dtype == "float32" and spec.native_dtype not in {None, "float32"}:
-        causes.append(Cause(code="vllm.float32", values={"capability": written(budget.gpu.capability)}))
+        causes.append(Reason(code="vllm.float32", values={"capability": written(budget.gpu.capability)}))
     if budget.starts is False:
         causes.append(
-            Cause(
+            Reason(
                 code="vllm.does_not_start_now",
                 values={
                     "free_bytes": budget.gpu.free_bytes,
@@ -298,7 +298,7 @@ def _causes(
             )
         )
     causes.append(
-        Cause(
+        Reason(
             code="vllm.overhead_estimated",
             values={"low_bytes": budget.overhead.low, "high_bytes": budget.overhead.high},
         )
@@ -306,14 +306,14 @@ def _causes(
     return tuple(causes)
 
 
-def _short(made: KvPlan, request: Request, budget: Budget) -> Cause:
+def _short(made: KvPlan, request: Request, budget: Budget) -> Reason:
     """Weights alone, or the cache for the asked conversations, exceed what vLLM asks for."""
     if budget.weights_bytes + budget.overhead.value >= budget.requested_bytes:
-        return Cause(
+        return Reason(
             code="vllm.weights_short",
             values={"weights_bytes": budget.weights_bytes, "requested_bytes": budget.requested_bytes},
         )
-    return Cause(
+    return Reason(
         code="vllm.kv_short",
         values={
             "need_bytes": _needed_bytes(made, request.parallel),
@@ -337,6 +337,6 @@ def lay_out(
     return None if answer is None else answer.memory
 
 
-def split_refusals(spec: ModelSpec, quantization: str, tp: int) -> tuple[Cause, ...]:
+def split_refusals(spec: ModelSpec, quantization: str, tp: int) -> tuple[Reason, ...]:
     """Why this model cannot run with `--tensor-parallel-size tp`."""
     return split_causes(spec.dimensions, quantization, tp) if spec.dimensions is not None else ()

@@ -6,10 +6,10 @@ from typing import Final
 import msgspec
 
 from probe.catalog.model_spec import ModelSpec
-from probe.engines.cause import Cause
 from probe.engines.request import Request
 from probe.engines.vllm import Serving, kv_dtype_of
 from probe.engines.vllm_budget import default_utilization
+from probe.messages.reason import Reason
 
 _TURING: Final = (8, 0)
 _REPOSITORIES: Final = {
@@ -25,7 +25,7 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     value: str | None = None
-    why: Cause
+    why: Reason
 
 
 class ServeCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +69,7 @@ def serve_command(spec: ModelSpec, quantization: str, request: Request, answer: 
 
 
 def _flag(name: str, value: str, why: str, **values: str | int | float) -> Flag:
-    return Flag(name=name, value=value, why=Cause(code=f"vllm.flag.{why}", values={**values}))
+    return Flag(name=name, value=value, why=Reason(code=f"vllm.flag.{why}", values={**values}))
 
 
 def _repository(spec: ModelSpec, quantization: str) -> tuple[str, bool]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from probe.catalog.quantizations import all_recipes
 from probe.catalog.vllm_quantization import QuantizationMethod, method_named
-from probe.engines.cause import Cause
+from probe.messages.reason import Reason
 
 # catalog rows by the name a config.json or our format catalog uses
 _METHOD_ROWS: Final = {
@@ -69,7 +69,7 @@ def is_below(capability: tuple[int, int], least: str | None) -> bool:
     return capability < (int(major), int(minor or 0))
 
 
-def format_refusal(quantization: str, capability: tuple[int, int]) -> Cause | None:
+def format_refusal(quantization: str, capability: tuple[int, int]) -> Reason | None:
     """Why vLLM as installed cannot load this weight format on this GPU; None when it can."""
     if quantization in _PLAIN:
         return None
@@ -78,18 +78,18 @@ def format_refusal(quantization: str, capability: tuple[int, int]) -> Cause | No
         return None
     if row.plugin is not None:
         plugin = row.plugin.split(" ", maxsplit=1)[0]
-        return Cause(code="vllm.format.plugin", values={"format": quantization, "plugin": plugin})
+        return Reason(code="vllm.format.plugin", values={"format": quantization, "plugin": plugin})
     if row.use_instead is not None or (row.min_cc is None and not row.support):
-        return Cause(code="vllm.format.not_supported", values={"format": quantization})
+        return Reason(code="vllm.format.not_supported", values={"format": quantization})
     if not is_below(capability, row.min_cc):
         return None
-    return Cause(
+    return Reason(
         code="vllm.format.capability",
         values={"format": quantization, "least": row.min_cc, "capability": written(capability)},
     )
 
 
-def dtype_refusal(quantization: str, dtype: str | None) -> Cause | None:
+def dtype_refusal(quantization: str, dtype: str | None) -> Reason | None:
     """Why a format cannot compute in the data type that the model gets here; None when it can.
 
     Source: vllm 0.32.0, config/vllm.py (get_supported_act_dtypes of each method).
@@ -98,7 +98,7 @@ def dtype_refusal(quantization: str, dtype: str | None) -> Cause | None:
     name = _DTYPES.get(dtype or "")
     if row is None or name is None or not row.activation_dtypes or name in row.activation_dtypes:
         return None
-    return Cause(code="vllm.format.dtype", values={"format": quantization, "dtype": dtype})
+    return Reason(code="vllm.format.dtype", values={"format": quantization, "dtype": dtype})
 
 
 def written(capability: tuple[int, int]) -> str:

@@ -12,10 +12,10 @@ import msgspec
 from probe.catalog.cuda import code_runs, minimum_driver
 from probe.catalog.engines import EngineRelease, all_releases
 from probe.catalog.versions import at_least, version_key
-from probe.engines.cause import Cause
 from probe.engines.vllm_budget import parse_capability
 from probe.engines.vllm_formats import is_below
 from probe.machine import Accelerator, AcceleratorState, Machine, OsFamily
+from probe.messages.reason import Reason
 
 _ARM: Final = ("aarch64", "arm64")
 _PROCESSORS: Final = ("x86_64", "amd64", *_ARM)
@@ -29,7 +29,7 @@ class VllmVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """`verdict`: ok, limited, no or unknown, as in the contract's engines[]; `release`: newest that fits."""
 
     verdict: str
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[Reason, ...] = ()
     release: EngineRelease | None = None
 
 
@@ -48,22 +48,22 @@ def vllm_verdict(machine: Machine) -> VllmVerdict:
     usable = [device for device in gpus if device.state is AcceleratorState.USABLE]
     if not usable:
         states = ", ".join(sorted({device.state.value for device in gpus}))
-        cause = Cause(code="vllm.needs.usable_gpu", values={"states": states})
+        cause = Reason(code="vllm.needs.usable_gpu", values={"states": states})
         return VllmVerdict(verdict="no", causes=(cause,))
     return _with_gpus(machine, usable)
 
 
-def _system_causes(machine: Machine) -> tuple[Cause, ...]:
+def _system_causes(machine: Machine) -> tuple[Reason, ...]:
     system = machine.host.os
     if system.family is OsFamily.WINDOWS:
-        return (Cause(code="vllm.needs.windows"),)
+        return (Reason(code="vllm.needs.windows"),)
     if system.family is OsFamily.MACOS:
-        return (Cause(code="vllm.needs.macos"),)
+        return (Reason(code="vllm.needs.macos"),)
     if system.wsl == 1:
-        return (Cause(code="vllm.needs.wsl2"),)
+        return (Reason(code="vllm.needs.wsl2"),)
     processor = machine.cpu.architecture
     if processor is not None and processor.lower() not in _PROCESSORS:
-        return (Cause(code="vllm.needs.architecture", values={"architecture": processor}),)
+        return (Reason(code="vllm.needs.architecture", values={"architecture": processor}),)
     return ()
 
 
@@ -72,12 +72,12 @@ def _without_nvidia(machine: Machine) -> VllmVerdict:
     vendors = {device.vendor for device in machine.usable_gpus()}
     for vendor in ("amd", "intel"):
         if vendor in vendors:
-            return VllmVerdict(verdict="limited", causes=(Cause(code=f"vllm.needs.{vendor}_build"),))
+            return VllmVerdict(verdict="limited", causes=(Reason(code=f"vllm.needs.{vendor}_build"),))
     if machine.host.os.family is None:
-        return VllmVerdict(verdict="unknown", causes=(Cause(code="vllm.needs.system_unknown"),))
+        return VllmVerdict(verdict="unknown", causes=(Reason(code="vllm.needs.system_unknown"),))
     if machine.cpu.isa and not _CPU_BUILD_ISA & set(machine.cpu.isa):
-        return VllmVerdict(verdict="no", causes=(Cause(code="vllm.needs.cpu_isa"),))
-    return VllmVerdict(verdict="limited", causes=(Cause(code="vllm.needs.cpu_build"),))
+        return VllmVerdict(verdict="no", causes=(Reason(code="vllm.needs.cpu_isa"),))
+    return VllmVerdict(verdict="limited", causes=(Reason(code="vllm.needs.cpu_build"),))
 
 
 def vllm_releases() -> tuple[EngineRelease, ...]:
@@ -87,7 +87,7 @@ def vllm_releases() -> tuple[EngineRelease, ...]:
 
 
 def _with_gpus(machine: Machine, gpus: Sequence[Accelerator]) -> VllmVerdict:
-    newest: tuple[Cause, ...] = ()
+    newest: tuple[Reason, ...] = ()
     for index, release in enumerate(vllm_releases()):
         refused, unknown = release_causes(release, machine, gpus)
         if index == 0:
@@ -99,33 +99,33 @@ def _with_gpus(machine: Machine, gpus: Sequence[Accelerator]) -> VllmVerdict:
         limits = _limits(gpus)
         if index == 0:
             return VllmVerdict(verdict="limited" if limits else "ok", causes=limits, release=release)
-        older = Cause(code="vllm.needs.older_release", values={"version": release.version})
+        older = Reason(code="vllm.needs.older_release", values={"version": release.version})
         return VllmVerdict(verdict="limited", causes=(older, *newest, *limits), release=release)
     return VllmVerdict(verdict="no", causes=newest)
 
 
 def release_causes(
     release: EngineRelease, machine: Machine, gpus: Sequence[Accelerator]
-) -> tuple[tuple[Cause, ...], tuple[Cause, ...]]:
+) -> tuple[tuple[Reason, ...], tuple[Reason, ...]]:
     """What stands against one release here, and what is not known about it."""
-    refused: list[Cause] = []
-    unknown: list[Cause] = []
+    refused: list[Reason] = []
+    unknown: list[Reason] = []
     glibc = machine.host.os.glibc
     need = release.glibc_min or _TORCH_GLIBC
     if at_least(glibc, need) is False:
         values = {"need": need, "found": glibc, "version": release.version}
-        refused.append(Cause(code="vllm.needs.glibc", values={**values}))
+        refused.append(Reason(code="vllm.needs.glibc", values={**values}))
     driver = driver_of(machine)
     least = driver_floor(release, machine)
     enough = at_least(driver, least)
     if enough is None:
-        unknown.append(Cause(code="vllm.needs.driver_unknown", values={"need": least}))
+        unknown.append(Reason(code="vllm.needs.driver_unknown", values={"need": least}))
     elif not enough:
         values = {"need": least, "found": driver, "version": release.version}
-        refused.append(Cause(code="vllm.needs.driver", values={**values}))
+        refused.append(Reason(code="vllm.needs.driver", values={**values}))
     for gpu in gpus:
         if parse_capability(gpu.compute_capability) is None:
-            unknown.append(Cause(code="vllm.needs.capability_unknown", values={"name": gpu.name}))
+            unknown.append(Reason(code="vllm.needs.capability_unknown", values={"name": gpu.name}))
         elif not has_code_for(release, machine, gpu):
             values = {
                 "name": gpu.name,
@@ -133,7 +133,7 @@ def release_causes(
                 "least": lowest_code(release, machine),
                 "version": release.version,
             }
-            refused.append(Cause(code="vllm.needs.capability", values={**values}))
+            refused.append(Reason(code="vllm.needs.capability", values={**values}))
     return tuple(refused), tuple(unknown)
 
 
@@ -171,9 +171,9 @@ def has_code_for(release: EngineRelease, machine: Machine, gpu: Accelerator) -> 
     return not is_below(pair, lowest_code(release, machine))
 
 
-def _limits(gpus: Sequence[Accelerator]) -> tuple[Cause, ...]:
+def _limits(gpus: Sequence[Accelerator]) -> tuple[Reason, ...]:
     """What works only with something given up."""
     capabilities = [parse_capability(gpu.compute_capability) for gpu in gpus]
     if any(capability is not None and capability < (8, 0) for capability in capabilities):
-        return (Cause(code="vllm.needs.turing"),)
+        return (Reason(code="vllm.needs.turing"),)
     return ()

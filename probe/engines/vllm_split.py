@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 
 from probe.catalog.model_spec import Dimensions
-from probe.engines.cause import Cause
 from probe.engines.vllm_states import is_mamba2
 from probe.estimate.weight_bytes import WeightBytes
+from probe.messages.reason import Reason
 
 # weights of one group share a scale: a shard must hold whole groups
 _GROUPS: Final = {"awq": 128, "gptq-int4": 128, "gptq-int8": 128, "w4a16": 128, "fp8-block": 128}
@@ -69,23 +69,23 @@ def weights_of_stages(weights: WeightBytes, parallel: Parallel, *, with_vision: 
     return tuple(sizes)
 
 
-def split_causes(d: Dimensions, quantization: str, tp: int) -> tuple[Cause, ...]:
+def split_causes(d: Dimensions, quantization: str, tp: int) -> tuple[Reason, ...]:
     """Why the model cannot be cut into `tp` shards; empty when it can."""
     causes = []
     if d.num_attention_heads % tp:
-        causes.append(Cause(code="vllm.split.heads", values={"heads": d.num_attention_heads, "tp": tp}))
+        causes.append(Reason(code="vllm.split.heads", values={"heads": d.num_attention_heads, "tp": tp}))
     kv_heads = d.num_key_value_heads
     if kv_heads and not d.kv_lora_rank and (kv_heads % tp if kv_heads >= tp else tp % kv_heads):
-        causes.append(Cause(code="vllm.split.kv_heads", values={"kv_heads": kv_heads, "tp": tp}))
+        causes.append(Reason(code="vllm.split.kv_heads", values={"kv_heads": kv_heads, "tp": tp}))
     if is_mamba2(d) and _has_mamba(d) and (d.ssm_n_groups or 1) not in {1} and (d.ssm_n_groups or 1) % tp:
-        causes.append(Cause(code="vllm.split.groups", values={"groups": d.ssm_n_groups, "tp": tp}))
+        causes.append(Reason(code="vllm.split.groups", values={"groups": d.ssm_n_groups, "tp": tp}))
     group = _GROUPS.get(quantization, 1)
     has_dense = not d.num_experts or bool(d.first_k_dense or d.moe_layers or d.moe_layer_step)
     widths = {"vllm.split.width": d.intermediate_size if has_dense else 0}
     widths["vllm.split.experts"] = d.moe_intermediate_size or 0
     for code, width in widths.items():
         if tp > 1 and width and (width % tp or width // tp % group):
-            causes.append(Cause(code=code, values={"width": width, "tp": tp, "group": group}))
+            causes.append(Reason(code=code, values={"width": width, "tp": tp, "group": group}))
     return tuple(causes)
 
 

@@ -12,7 +12,6 @@ from probe.catalog.limits import limits
 from probe.catalog.model_spec import ModelSpec
 from probe.catalog.quantizations import all_recipes
 from probe.engines import tensorrt_llm
-from probe.engines.cause import Cause
 from probe.engines.engine_answer import EngineAnswer
 from probe.engines.engine_devices import EngineDevices, EngineGpu
 from probe.engines.request import Request
@@ -122,12 +121,12 @@ class CheckpointEstimator:
         if refused is not None:
             return self._blank(spec, quantization, (refused,), fits=False, verdict=Verdict.NO)
         if self.verdict.verdict == NO:
-            causes = tuple(Cause(code=one.code, values=one.values) for one in self.verdict.reasons)
+            causes = self.verdict.reasons
             return self._blank(spec, quantization, causes, fits=False, verdict=Verdict.NO)
         try:
             weights = checkpoint_weights(spec, quantization)
         except NotModeledError as error:
-            cause = Cause(code="verdict.weights_unknown", values={"detail": str(error)})
+            cause = Reason(code="verdict.weights_unknown", values={"detail": str(error)})
             return self._blank(spec, quantization, (cause,), fits=None, verdict=Verdict.UNKNOWN)
         answer = self.rules.place(spec, weights, self.request(), self._able(quantization))
         if answer is None:
@@ -142,23 +141,23 @@ class CheckpointEstimator:
             )
         return self._answer(spec, weights, answer, full=full)
 
-    def _refused(self, spec: ModelSpec, quantization: str) -> Cause | None:
+    def _refused(self, spec: ModelSpec, quantization: str) -> Reason | None:
         """A format or architecture the engine has no code for, on any GPU or on these."""
         engine = self.rules.engine
         if quantization.upper() in _GGUF and least_capability(self.rules, quantization) is None:
-            return Cause(code="engines.gguf", values={"engine": engine, "format": quantization})
+            return Reason(code="engines.gguf", values={"engine": engine, "format": quantization})
         least = least_capability(self.rules, quantization)
         if least is None:
-            return Cause(code="engines.format", values={"engine": engine, "format": quantization})
+            return Reason(code="engines.format", values={"engine": engine, "format": quantization})
         name = architecture_of(spec)
         listed = self.rules.architectures
         if listed is not None and name is not None and name not in listed:
-            return Cause(code="engines.architecture", values={"engine": engine, "architecture": name})
+            return Reason(code="engines.architecture", values={"engine": engine, "architecture": name})
         capable = [gpu for gpu in self.devices.nvidia if gpu.capability and gpu.capability >= least]
         if self.devices.nvidia and not capable and not self.rules.on_cpu:
             highest = max(gpu.capability or (0, 0) for gpu in self.devices.nvidia)
             values = {"format": quantization, "least": written(least), "capability": written(highest)}
-            return Cause(code="vllm.format.capability", values={**values})
+            return Reason(code="vllm.format.capability", values={**values})
         return None
 
     def _able(self, quantization: str) -> EngineDevices:
@@ -167,12 +166,12 @@ class CheckpointEstimator:
         able = tuple(gpu for gpu in self.devices.gpus if gpu.capability is None or gpu.capability >= least)
         return msgspec.structs.replace(self.devices, gpus=able)
 
-    def _no_place(self, spec: ModelSpec, quantization: str) -> Cause:
+    def _no_place(self, spec: ModelSpec, quantization: str) -> Reason:
         if spec.dimensions is None:
-            return Cause(code="verdict.weights_unknown", values={"detail": spec.id})
+            return Reason(code="verdict.weights_unknown", values={"detail": spec.id})
         if self.rules.on_cpu:
-            return Cause(code="engines.transformers.no_device", values={"format": quantization})
-        return Cause(code="engines.no_nvidia", values={"engine": self.rules.engine})
+            return Reason(code="engines.transformers.no_device", values={"format": quantization})
+        return Reason(code="engines.no_nvidia", values={"engine": self.rules.engine})
 
     def _answer(self, spec: ModelSpec, weights: WeightBytes, found: EngineAnswer, *, full: bool) -> Estimate:
         engine = self.rules.engine
@@ -187,7 +186,7 @@ class CheckpointEstimator:
             fits_now=found.fits_now,
             left_bytes=found.left_bytes,
             pool_bytes=found.pool_bytes,
-            reasons=tuple(Reason(code=cause.code, values=cause.values) for cause in found.causes),
+            reasons=found.causes,
         )
         kind = _kind_of(found)
         verdict, reasons = judge(
@@ -247,7 +246,7 @@ class CheckpointEstimator:
         self,
         spec: ModelSpec,
         quantization: str,
-        causes: tuple[Cause, ...],
+        causes: tuple[Reason, ...],
         *,
         fits: bool | None,
         verdict: Verdict,
@@ -267,7 +266,7 @@ class CheckpointEstimator:
             fits_now=fits,
             max_context=None,
             verdict=verdict,
-            reasons=tuple(Reason(code=cause.code, values=cause.values) for cause in causes),
+            reasons=causes,
             rule_of_thumb_bytes=rule_of_thumb_bytes(spec, quantization),
             not_modeled=self._not_modeled(),
         )

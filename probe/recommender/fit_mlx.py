@@ -88,7 +88,7 @@ class MlxEstimator:
             return self._refused(spec, quantization, reason)
         cause = mlx_lm.refusal(spec, self.request())
         if cause is not None:
-            return self._refused(spec, quantization, Reason(code=cause.code, values=cause.values))
+            return self._refused(spec, quantization, cause)
         try:
             weights = checkpoint_weights(spec, quantization)
             memory = mlx_lm.memory_of(spec, self.request())

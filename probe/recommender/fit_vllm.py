@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 
 from probe.catalog.limits import limits
 from probe.catalog.model_spec import ModelSpec
-from probe.engines.cause import Cause
 from probe.engines.request import Request
 from probe.engines.vllm import Serving, serve
 from probe.engines.vllm_budget import VllmGpu, gpus_of
@@ -63,7 +62,7 @@ class VllmEstimator:
         """`spec` in one weight format on this machine's NVIDIA GPUs."""
         needs = vllm_verdict(self.machine)
         if needs.verdict == "no" or not self.gpus:
-            causes = needs.causes or (Cause(code="vllm.needs.usable_gpu", values={"states": "-"}),)
+            causes = needs.causes or (Reason(code="vllm.needs.usable_gpu", values={"states": "-"}),)
             return self._blank(spec, quantization, causes, fits=False, verdict=Verdict.NO)
         refusal = format_refusal(quantization, min(gpu.capability for gpu in self.gpus))
         if refusal is not None:
@@ -71,11 +70,11 @@ class VllmEstimator:
         try:
             weights = checkpoint_weights(spec, quantization)
         except NotModeledError as error:
-            cause = Cause(code="verdict.weights_unknown", values={"detail": str(error)})
+            cause = Reason(code="verdict.weights_unknown", values={"detail": str(error)})
             return self._blank(spec, quantization, (cause,), fits=None, verdict=Verdict.UNKNOWN)
         serving = self.serve(spec, weights)
         if serving is None:
-            cause = Cause(code="verdict.weights_unknown")
+            cause = Reason(code="verdict.weights_unknown")
             return self._blank(spec, quantization, (cause,), fits=None, verdict=Verdict.UNKNOWN)
         return self._answer(spec, weights, serving, full=full)
 
@@ -87,7 +86,7 @@ class VllmEstimator:
         speed = SpeedFigures() if serving.fits is False else self._speed(spec, weights, serving)
         room = sum(budget.kv_bytes.value for budget in serving.budgets)
         kv = sum(device.kv_cache_bytes or 0 for device in serving.memory.per_device)
-        causes = tuple(Reason(code=cause.code, values=cause.values) for cause in serving.causes)
+        causes = serving.causes
         fit = Fit(
             fits=serving.fits,
             fits_now=serving.fits_now,
@@ -171,7 +170,7 @@ class VllmEstimator:
         self,
         spec: ModelSpec,
         quantization: str,
-        causes: tuple[Cause, ...],
+        causes: tuple[Reason, ...],
         *,
         fits: bool | None,
         verdict: Verdict,
@@ -191,7 +190,7 @@ class VllmEstimator:
             fits_now=fits,
             max_context=None,
             verdict=verdict,
-            reasons=tuple(_once(Reason(code=cause.code, values=cause.values) for cause in causes)),
+            reasons=tuple(_once(causes)),
             rule_of_thumb_bytes=rule_of_thumb_bytes(spec, quantization),
         )
 

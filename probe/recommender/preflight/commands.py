@@ -6,8 +6,8 @@ import msgspec
 
 from probe.catalog.engines import builds_of
 from probe.catalog.versions import in_range
-from probe.engines.cause import Cause
 from probe.engines.vllm_command import Flag, serve_command
+from probe.messages.reason import Reason
 from probe.recommender.preflight.check_system import fitting_python
 from probe.recommender.preflight.situation import Situation
 
@@ -86,7 +86,7 @@ def _serve(situation: Situation) -> tuple[str | None, tuple[Flag, ...]]:
     line = serve_command(spec, made.quantization, made.request, made.answer)
     flags = list(line.flags)
     if situation.ask.parallel > 1:
-        why = Cause(code="preflight.flag_sequences", values={"parallel": situation.ask.parallel})
+        why = Reason(code="preflight.flag_sequences", values={"parallel": situation.ask.parallel})
         flags.append(Flag(name="--max-num-seqs", value=str(situation.ask.parallel), why=why))
     whole = msgspec.structs.replace(line, flags=tuple(flags))
     return whole.line, tuple(flags)
