@@ -1,5 +1,6 @@
 """The JSON Schema of a document, made from its type."""
 
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ def document_schemas(documents: Sequence[type]) -> tuple[list[Schema], dict[str,
     for name, component in components.items():
         if "properties" in component and name not in short:
             component["required"] = sorted(component["properties"])
+        if "description" in component:
+            # Docstrings keep their indentation up to Python 3.12 only.
+            component["description"] = inspect.cleandoc(component["description"])
     return list(references), components
 
 
@@ -33,23 +37,23 @@ def _anything(kind: type) -> Schema:
 
 def _structs(documents: Sequence[type]) -> Iterator[type[msgspec.Struct]]:
     """Every struct that the documents are made of, once."""
-    from msgspec import inspect
+    from msgspec import inspect as types
 
     seen: set[type] = set()
-    waiting = list(inspect.multi_type_info(documents))
+    waiting = list(types.multi_type_info(documents))
     while waiting:
         kind = waiting.pop()
-        if isinstance(kind, inspect.StructType):
+        if isinstance(kind, types.StructType):
             if kind.cls in seen:
                 continue
             seen.add(kind.cls)
             yield kind.cls
             waiting += [field.type for field in kind.fields]
-        elif isinstance(kind, inspect.UnionType):
+        elif isinstance(kind, types.UnionType):
             waiting += kind.types
-        elif isinstance(kind, inspect.DictType):
+        elif isinstance(kind, types.DictType):
             waiting += [kind.key_type, kind.value_type]
-        elif isinstance(kind, inspect.TupleType):
+        elif isinstance(kind, types.TupleType):
             waiting += kind.item_types
-        elif isinstance(kind, inspect.VarTupleType | inspect.ListType):
+        elif isinstance(kind, types.VarTupleType | types.ListType):
             waiting.append(kind.item_type)
