@@ -102,9 +102,9 @@ def _open_folder(folder: Path) -> ModelSpec:
         )
     if tensors is not None:
         return checkpoint_spec(None, tensors, name=name, origin="safetensors")
-    models = _gguf_models(folder)
+    models = _gguf_models(folder) or sorted(folder.glob("*.onnx"))
     if len(models) == 1:
-        return gguf_spec(read_gguf(models[0]), name=models[0].name)
+        return _open_file(models[0])
     if models:
         listed = ", ".join(path.name for path in models[:4]) + (", ..." if len(models) > 4 else "")
         raise InputError("model_files.several_models", path=str(folder), count=len(models), names=listed)

@@ -188,6 +188,8 @@ class OllamaEstimator(Estimator):
             found.append(Reason(code="desktop.ollama.one_conversation", values={"asked": asked.parallel}))
         if launch.tower_bytes:
             found.append(Reason(code="desktop.ollama.image_part", values={"bytes": launch.tower_bytes}))
+        if asked.reserve_bytes and self.gpus and answer.fits:
+            found.append(Reason(code="desktop.ollama.others_first"))
         if answer.placement.kind is PlacementKind.MULTI_GPU:
             found.append(
                 Reason(code="desktop.ollama.all_gpus", values={"count": len(answer.placement.devices)})

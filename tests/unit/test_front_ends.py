@@ -183,6 +183,14 @@ def test_ollama_counts_the_image_part_of_its_library() -> None:
     assert more == 2 * (find_model("gemma-3-4b").params_other or 0)
 
 
+def test_a_game_must_be_there_before_ollama_loads() -> None:
+    """llama-server fits into what is free at that moment: nothing keeps the reserve for later."""
+    assert "desktop.ollama.others_first" in codes(
+        answer("ollama", "qwen3-4b", GAMING_PC, reserve_bytes=6 * GIB)
+    )
+    assert "desktop.ollama.others_first" not in codes(answer("ollama", "qwen3-4b", GAMING_PC))
+
+
 def test_the_total_stands_inside_its_band() -> None:
     for engine in ("ollama", "lmstudio"):
         estimate = answer(engine, "gemma-3-12b", GAMING_PC)

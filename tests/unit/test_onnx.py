@@ -272,6 +272,14 @@ def test_an_onnx_model_beside_a_game_says_what_remains() -> None:
     assert 4 * GIB < left < 5 * GIB
 
 
+def test_a_folder_with_one_onnx_model_is_that_model(tmp_path: Path) -> None:
+    shutil.copy(INSIDE, tmp_path / "model.onnx")
+    assert open_model(str(tmp_path)).origin == "onnx"
+    shutil.copy(INSIDE, tmp_path / "other.onnx")
+    with pytest.raises(InputError):
+        open_model(str(tmp_path))
+
+
 def test_a_copy_is_read_like_the_original(tmp_path: Path) -> None:
     for name in ("outside.onnx", "weights.bin"):
         shutil.copy(TRUTH / "onnx" / name, tmp_path / name)
