@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from probe.catalog.speed_constants import SpeedConstants, Spread, speed_constants
-from probe.estimate.speed import PROMPT_TOKENS, estimate_speed, prompt_figures
+from probe.estimate.speed import PROMPT_TOKENS, estimate_speed, prompt_figures, prompt_shape
 from probe.estimate.speed_calibration import RunInputs, fit_shifts
 from probe.estimate.speed_class import CPU
 from probe.estimate.speed_figures import SpeedFigures
@@ -159,23 +159,19 @@ def answer(case: Case, constants: SpeedConstants) -> Answer:
     )
 
 
-def left_out(cases: Sequence[Case], start: Start, asked: Sequence[Case] | None = None) -> dict[int, Answer]:
-    """Figures of every asked row with constants that never saw the row's device.
+def without_each(cases: Sequence[Case], start: Start) -> dict[str, SpeedConstants]:
+    """For every device the constants fitted without its rows."""
+    return {
+        name: fit_constants([case for case in cases if case.device_name != name], start)[0]
+        for name in sorted({case.device_name for case in cases})
+    }
 
-    Args:
-        cases: rows to fit on.
-        asked: rows to answer; the fitted rows themselves when None.
-    """
+
+def left_out(cases: Sequence[Case], without: Mapping[str, SpeedConstants]) -> dict[int, Answer]:
+    """Figures of every row with constants that never saw the row's device."""
     found: dict[int, Answer] = {}
-    wanted = cases if asked is None else asked
-    whole: SpeedConstants | None = None
-    for name in sorted({case.device_name for case in wanted}):
-        others = [case for case in cases if case.device_name != name]
-        if len(others) == len(cases):
-            whole = constants = whole or fit_constants(cases, start)[0]
-        else:
-            constants, _ = fit_constants(others, start)
-        own = [case for case in wanted if case.device_name == name]
+    for name, constants in without.items():
+        own = [case for case in cases if case.device_name == name]
         sharpened = after_one(own, constants)
         for case in own:
             other = sharpened.get(case.number)
@@ -251,6 +247,7 @@ def run_inputs(case: Case) -> RunInputs:
         threads=device.usable_cores,
         flash_attention=case.flash_attention is not False,
         old_build=case.old_build,
+        attention_per_cache_byte=prompt_shape(case.spec).attention_per_cache_byte if case.spec else 1.0,
     )
 
 
@@ -324,7 +321,7 @@ def main() -> int:
         return 0 if speed_constants().data_sha256 == data_hash() else 1
     cases = usable(load())
     fitted, start = fit_constants(cases)
-    constants = with_spreads(fitted, cases, left_out(cases, start))
+    constants = with_spreads(fitted, cases, left_out(cases, without_each(cases, start)))
     OUT.write_bytes(encode(constants))
     print(f"{OUT.relative_to(ROOT)}: {len(cases)} rows, {len({case.device_name for case in cases})} devices")
     return 0

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from probe.catalog.speed_constants import SpeedConstants, Spread, speed_constants
 from probe.estimate.speed import prompt_figures
 from probe.machine.ranges import Range
-from scripts.fit_speed import after_one, fit_constants, left_out, usable, with_spreads
+from scripts.fit_speed import after_one, fit_constants, left_out, usable, with_spreads, without_each
 from scripts.fit_speed import figures as figures_of
 from scripts.speed_rows import DATA, Case, is_llama_cpp, load, row_key
 
@@ -131,15 +131,13 @@ def estimates(cases: Sequence[Case], *, leave_out: bool) -> dict[int, Given]:
         constants = speed_constants()
         return _given(placed, constants)
     training = usable(load(DATA))
-    _, start = fit_constants(training)
-    names = {case.device_name for case in training}
-    shared = with_spreads(fit_constants(training, start)[0], training, left_out(training, start))
+    fitted, start = fit_constants(training)
+    without = without_each(training, start)
+    shared = with_spreads(fitted, training, left_out(training, without))
     found: dict[int, Given] = {}
     for name in sorted({case.device_name for case in placed}):
-        constants = shared
-        if name in names:
-            fitted, _ = fit_constants([case for case in training if case.device_name != name], start)
-            constants = _with_ranges(fitted, shared)
+        own = without.get(name)
+        constants = shared if own is None else _with_ranges(own, shared)
         found |= _given([case for case in placed if case.device_name == name], constants)
     return found
 

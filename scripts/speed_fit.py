@@ -19,26 +19,31 @@ from probe.catalog.gpus import all_gpus
 from probe.catalog.speed_constants import DecodeConstants, PromptConstants
 from probe.estimate.roofline import reading_rate
 from probe.estimate.speed import experts_touched, prompt_shape
-from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, generation, kernel_class, wideness
+from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, generation, kernel_class, slopes
 from probe.estimate.speed_device import SpeedDevice
-from probe.estimate.speed_prompt import many_cores, matrix_ratio, reading_seconds
+from probe.estimate.speed_prompt import large_gpu, many_cores, matrix_ratio, reading_seconds
 from scripts.speed_rows import Case
 from scripts.speed_terms import Array, Key, Prior, Terms, design, device_weights, gauss_newton
 
 SHARPNESS: Final = 2.0  # of 1, 1.5, 2 and 3 the one with the least error on devices left out
 DECODE_SIGMA: Final = 0.08
-PROMPT_SIGMA: Final = 0.2
+PROMPT_SIGMA: Final = 0.3
 
 # Where nothing is measured: middle and width (one sigma, in logarithms) of every kind of key.
 # The widest keys carry our expectation, the narrower ones start at no difference from their parent.
 EFFICIENCY: Final = {"": Prior(math.log(0.87), 0.08), "vendor": Prior(0, 0.06), "backend": Prior(0, 0.06)}
 EFFICIENCY_AGE: Final = Prior(0, 0.08)
 CPU_EFFICIENCY_AGE: Final = Prior(0, 0.15)
+WIDE: Final = Prior(-0.5, 0.2)
 KERNELS: Final = {  # operations a byte
     "f16": 4, "q8": 6, "q4": 11, "q5": 14, "k4": 13, "iq4": 14, "k23": 30, "iq": 60, "fp4": 14,
 }  # fmt: skip
 LAYER: Final = Prior(math.log(20e-6), 1.0)
 EXPERTS: Final = Prior(math.log(40e-6), 1.0)
+# Builds of 2024 read the cache 2 to 7 times slower without flash attention than with it.
+NO_FLASH: Final = Prior(math.log(6), 0.3)
+LARGE: Final = Prior(-0.2, 0.15)
+ATTENTION: Final = Prior(math.log(10), 1.5)
 CORE_RATE: Final = {  # arithmetic of one core, 10^9 a second
     "amx": 230, "avx512": 230, "avxvnni": 200, "avx2": 130, "avx": 50, "base": 8,
     "i8mm": 200, "dotprod": 60, "neon": 12,
@@ -95,6 +100,13 @@ class DecodeFit:
             "kv": np.array([float(device.kv_bytes) for device in first]),
             "layers": np.array([float(device.layers) for device in first]),
             "power": np.array([arithmetic_per_s(device, self.ratios, {}) for device in first]),
+            "attention": np.array(
+                [
+                    prompt_shape(case.spec).attention_per_cache_byte * case.devices[0].kv_bytes
+                    for case in self.cases
+                    if case.spec
+                ]
+            ),
             "moe": np.array([float(case.moe) for case in self.cases]),
         }
 
@@ -107,18 +119,19 @@ class DecodeFit:
             keys = keys_of(case, device)
             cpu = device.backend == CPU
             name = case.device_name + "|" + device.backend
-            efficiency, costs, layer, experts, cache = [], [], [], [], []
+            efficiency, costs, layer, experts, cache, attention = [], [], [], [], [], []
             for key in keys:
                 kind, old = kind_of(key), "@" in key
                 if old and kind != "backend" and not (cpu and kind == "vendor"):
                     continue
                 wide = 3.0 if cpu else 1.0
-                efficiency.append(add("efficiency", key, _efficiency(kind, old, wide)))
+                efficiency.append(add("efficiency", key, _efficiency(kind, old, cpu=cpu)))
                 costs.append(add("kernel", key, _kernel(kind, old)) if kind else -1)
                 layer.append(add("layer", key, _layer(kind, old, wide)))
                 if not old:
                     experts.append(add("experts", key, _experts(kind)))
                     cache.append(add("cache", key, Prior(0.0, 0.4)))
+                    attention.append(add("attention", key, _attention(kind, wide)))
                     if kind in ("", "backend") or (cpu and kind == "vendor"):
                         mean = math.log(KERNELS[kernel]) if not kind else 0.0
                         costs.append(
@@ -131,7 +144,7 @@ class DecodeFit:
             if cpu:
                 costs.append(add("core_rate", f"{CPU}:{generation(device)}", _core(generation(device))))
             if case.flash_attention is False:
-                cache.append(add("cache", "noflash", Prior(math.log(3), 0.5)))
+                cache.append(add("cache", "noflash", NO_FLASH))
                 cache.append(add("cache", f"noflash|{device.vendor}/{device.backend}", Prior(0.0, 0.5)))
             if case.board and not cpu:
                 layer.append(add("board", f"layer {device.vendor}", Prior(0.7, 0.7)))
@@ -146,17 +159,24 @@ class DecodeFit:
             columns["layer"].append(layer)
             columns["experts"].append(experts if case.moe else [])
             columns["cache"].append(cache)
+            columns["attention"].append(attention)
         for label in CORE_RATE:
             add("core_rate", f"{CPU}:{label}", _core(label))
-        wide = add("efficiency", "cpu|wide", Prior(-0.5, 0.2))
+        lines = [
+            (line, add("efficiency", key, WIDE), factor)
+            for line, case in enumerate(self.cases)
+            for key, factor in slopes(case.devices[0])
+        ]
         size = len(self.terms.priors)
         self.design = {term: design(rows, size) for term, rows in columns.items()}
+        for line, column, factor in lines:
+            self.design["efficiency"][line, column] = factor
         for line, case in enumerate(self.cases):
-            self.design["efficiency"][line, wide] = wideness(case.devices[0])
             # A faster core divides the cost of unpacking.
             if case.devices[0].backend == CPU:
                 column = self.terms.index[("core_rate", f"{CPU}:{generation(case.devices[0])}")]
                 self.design["kernel"][line, column] = -1.0
+                self.design["attention"][line, column] = -1.0
 
     def fit(self, start: Mapping[Key, float] | None = None) -> Array:
         """The unknowns, in the order of the terms."""
@@ -181,9 +201,10 @@ class DecodeFit:
         slower = np.exp(d["cache"] @ x) / e
         cache = given["kv"] / given["rate"] * np.maximum(1.0, slower)
         free = np.where(slower > 1.0, cache, 0.0)
+        attention = given["attention"] * np.exp(d["attention"] @ x) / given["power"]
         overhead = given["layers"] * np.exp(d["layer"] @ x)
         experts = given["moe"] * given["layers"] * np.exp(d["experts"] @ x)
-        total = weights + cache + overhead + experts
+        total = weights + cache + attention + overhead + experts
 
         def share(value: Array) -> Array:
             column: Array = (value / total)[:, None]
@@ -193,6 +214,7 @@ class DecodeFit:
             -d["efficiency"] * share(weights * part + free)
             + d["kernel"] * share(weights * (1 - part))
             + d["cache"] * share(free)
+            + d["attention"] * share(attention)
             + d["layer"] * share(overhead)
             + d["experts"] * share(experts)
         )
@@ -202,7 +224,9 @@ class DecodeFit:
         """The fitted terms, without those of single devices and boards."""
         x = self.fit(start)
         self.solution = {key: float(x[column]) for key, column in self.terms.index.items()}
-        tables = tables_of(self.terms, x, ("efficiency", "kernel", "layer", "experts", "cache", "core_rate"))
+        tables = tables_of(
+            self.terms, x, ("efficiency", "kernel", "layer", "experts", "cache", "attention", "core_rate")
+        )
         return DecodeConstants(sharpness=self.sharpness, device_sd=DEVICE_SD, **tables)
 
 
@@ -215,13 +239,10 @@ def tables_of(terms: Terms, x: Array, names: Iterable[str]) -> dict[str, dict[st
     return {name: dict(sorted(table.items())) for name, table in tables.items()}
 
 
-def _efficiency(kind: str, old: bool, wide: float) -> Prior:
+def _efficiency(kind: str, old: bool, *, cpu: bool) -> Prior:
     if old:
         return Prior(-0.02, 0.05)
-    if kind == "age" and wide > 1:
-        return CPU_EFFICIENCY_AGE
-    prior = EFFICIENCY.get(kind, EFFICIENCY_AGE)
-    return Prior(prior.mean, prior.sd * wide if kind else prior.sd)
+    return EFFICIENCY.get(kind, CPU_EFFICIENCY_AGE if cpu else EFFICIENCY_AGE)
 
 
 def _kernel(kind: str, old: bool) -> Prior:
@@ -240,6 +261,12 @@ def _layer(kind: str, old: bool, wide: float) -> Prior:
 
 def _experts(kind: str) -> Prior:
     return EXPERTS if not kind else Prior(0.0, {"vendor": 0.5, "backend": 0.5, "age": 0.3, "both": 0.2}[kind])
+
+
+def _attention(kind: str, wide: float) -> Prior:
+    if not kind:
+        return ATTENTION
+    return Prior(0.0, {"vendor": 0.8, "backend": 0.8, "age": 0.4, "both": 0.4}[kind] * wide)
 
 
 def _core(label: str | None) -> Prior:
@@ -318,11 +345,13 @@ class PromptFit:
             add("core_rate", f"{CPU}:{label}", _prompt_core(label))
         matrix = add("rate", "matrix", Prior(0.5, 0.3))
         many = add("rate", "cores", Prior(-0.1, 0.1))
+        large = add("rate", "large", LARGE)
         size = len(self.terms.priors)
         self.design = {term: design(rows, size) for term, rows in columns.items()}
         for line, case in enumerate(self.cases):
             self.design["rate"][line, matrix] = math.log(matrix_ratio(case.devices[0]))
             self.design["rate"][line, many] = many_cores(case.prompt_devices[0])
+            self.design["rate"][line, large] = large_gpu(case.prompt_devices[0], self.ratios)
 
     def fit(self, start: Mapping[Key, float] | None = None) -> Array:
         """The unknowns, in the order of the terms."""

@@ -33,6 +33,7 @@ class DecodeConstants(msgspec.Struct, frozen=True, kw_only=True):
     layer: dict[str, float]  # seconds a layer
     experts: dict[str, float]  # further seconds a layer with routed experts
     cache: dict[str, float]  # time of a cache byte against a weight byte
+    attention: dict[str, float]  # attention arithmetic of one token against the arithmetic rate
     core_rate: dict[str, float]  # arithmetic a second of one CPU core, by instruction set
     device_sd: dict[str, float]  # how far a device lies from its class, and a run from the next
 

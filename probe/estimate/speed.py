@@ -6,7 +6,7 @@ It speaks for "it fits, nothing swaps, no speculation".
 import math
 from typing import Final, NamedTuple
 
-from probe.catalog.model_spec import LayerKind, ModelSpec
+from probe.catalog.model_spec import Dimensions, LayerKind, ModelSpec
 from probe.catalog.speed_constants import SpeedConstants, Spread, speed_constants
 from probe.estimate.roofline import decode_limit, reading_rate
 from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, cores, kernel_class
@@ -30,6 +30,7 @@ class SpeedRequest(NamedTuple):
     without_flash_attention: bool = False
     old_build: bool = False
     batch: int = BATCH
+    attention_per_cache_byte: float = 1.0
 
 
 def depth_tokens(context: int) -> int:
@@ -68,7 +69,11 @@ def estimate_speed(
     known = constants or speed_constants()
     shape = prompt_shape(spec)
     request = SpeedRequest(
-        kernel_class(weights.quantization), shape.experts, flash_attention is False, old_build
+        kernel_class(weights.quantization),
+        shape.experts,
+        flash_attention is False,
+        old_build,
+        attention_per_cache_byte=shape.attention_per_cache_byte,
     )
     together = split == "tensor"
     single = _token_seconds(devices, known, request, split=split)
@@ -134,7 +139,16 @@ def _shape_of(spec: ModelSpec) -> PromptShape:
         float(width * sum(kind is LayerKind.SLIDING for kind in kinds)),
         d.sliding_window or d.attention_chunk_size or 0,
         experts=bool(d.num_experts),
+        attention_per_cache_byte=_attention_per_cache_byte(d),
     )
+
+
+def _attention_per_cache_byte(d: Dimensions) -> float:
+    """Query heads share what they read: multiply-adds on keys and values over their 16-bit bytes."""
+    if d.kv_lora_rank:  # latent attention: every head works on the one compressed row
+        row = d.kv_lora_rank + (d.qk_rope_head_dim or 0)
+        return d.num_attention_heads * 2 * (row + d.kv_lora_rank) / (2 * row)
+    return d.num_attention_heads / (d.num_key_value_heads or d.num_attention_heads or 1)
 
 
 class _Token(NamedTuple):
@@ -166,6 +180,7 @@ def _token_seconds(
             kernel=request.kernel,
             experts=request.experts,
             bandwidth=rate,
+            attention=request.attention_per_cache_byte * device.kv_bytes,
             without_flash_attention=request.without_flash_attention,
             old_build=request.old_build,
         )
@@ -335,6 +350,7 @@ def _aggregate(
             kernel=request.kernel,
             experts=request.experts,
             weight_bytes=device.active_weight_bytes * more,
+            attention=request.attention_per_cache_byte * device.kv_bytes,
             without_flash_attention=request.without_flash_attention,
             old_build=request.old_build,
         )

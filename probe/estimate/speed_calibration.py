@@ -44,6 +44,7 @@ class RunInputs(NamedTuple):
     threads: int | None
     flash_attention: bool = True
     old_build: bool = False
+    attention_per_cache_byte: float = 1.0
 
     def as_subject(self) -> dict[str, str]:
         """The inputs as text, for a Measurement's subject."""
@@ -74,6 +75,7 @@ def inputs_of(subject: dict[str, str]) -> RunInputs | None:
             threads=int(subject["threads"]) if "threads" in subject else None,
             flash_attention=subject.get("flash_attention", "yes") == "yes",
             old_build=subject.get("old_build") == "yes",
+            attention_per_cache_byte=float(subject.get("attention_per_cache_byte", "1")),
         )
     except (KeyError, ValueError):
         return None
@@ -188,6 +190,7 @@ def run_decode_speed(device: SpeedDevice, run: RunInputs, constants: SpeedConsta
         constants,
         kernel=kernel_class(run.quantization),
         experts=run.experts,
+        attention=run.attention_per_cache_byte * run.kv_bytes,
         without_flash_attention=not run.flash_attention,
         old_build=run.old_build,
     )

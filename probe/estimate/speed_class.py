@@ -41,6 +41,7 @@ _ISA: Final = (
     ("dotprod", ("asimddp", "dotprod")),
     ("neon", ("asimd", "neon")),
 )
+_ARM: Final = ("i8mm", "dotprod", "neon")
 CPU: Final = "cpu"
 
 
@@ -100,7 +101,7 @@ def class_keys(device: SpeedDevice) -> tuple[str, ...]:
 @lru_cache(maxsize=512)
 def _class_keys(vendor: str, backend: str, age: str | None) -> tuple[str, ...]:
     if vendor == CPU:
-        return ("", CPU, f"{CPU}:{age}")
+        return ("", CPU, f"{CPU}/{'arm' if age in _ARM else 'x86'}", f"{CPU}:{age}")
     keys = ("", vendor, f"{vendor}/{backend}")
     return keys if age is None else (*keys, f"{vendor}:{age}", f"{vendor}/{backend}:{age}")
 
@@ -127,12 +128,20 @@ def cores(device: SpeedDevice) -> float | None:
     if physical is None:
         return usable
     full = float(physical)
-    if logical is not None and physical < logical < 2 * physical:
+    if device.architecture in _SMALL_CORES_ONLY:
+        full *= SMALL_CORE
+    elif logical is not None and physical < logical < 2 * physical:
         large = logical - physical
         full = large + (physical - large) * SMALL_CORE
-    return full if usable is None else min(float(usable), full)
+    if usable is None:
+        return full
+    return min(usable * (SMALL_CORE if device.architecture in _SMALL_CORES_ONLY else 1.0), full)
 
 
+# Processors made of efficiency cores alone, as the catalog names their generations.
+_SMALL_CORES_ONLY: Final = frozenset(
+    ("Alder Lake-N", "Alder Lake-N / Twin Lake", "Jasper Lake", "Elkhart Lake", "Gemini Lake", "Apollo Lake")
+)
 SMALL_CORE: Final = 0.5  # an efficiency core against a performance core
 
 
@@ -167,6 +176,14 @@ def wideness(device: SpeedDevice) -> float:
     count = device.physical_cores or device.usable_cores or TYPICAL_CORES
     ports = max(1.0, count / _PORT_CORES.get(device.vendor, 8))
     return max(0.0, math.log(device.bandwidth.value / (ports * PORT_BYTES_PER_S)))
+
+
+def slopes(device: SpeedDevice) -> tuple[tuple[str, float], ...]:
+    """Terms of the efficiency that a device has to a degree: (key, factor).
+
+    Memory wider than the cores' ports. For GPUs a slope over the width was tried and came out as zero.
+    """
+    return (("cpu|wide", wideness(device)),) if device.backend == CPU else ()
 
 
 TYPICAL_ISA: Final = "avx2"  # where a processor's instruction sets are not known

@@ -4,8 +4,10 @@
 
 reading = weight bytes / (bandwidth x efficiency); unpacking = weight bytes x arithmetic
 per byte of the kernel class / arithmetic rate; cache = KV bytes at weight efficiency x
-factor; overhead per layer, more with routed experts. Old GPUs and few CPU cores are
-bound by unpacking, small models by the overhead, the rest by reading.
+factor + attention arithmetic x cost / arithmetic rate (kernels for one query leave most
+units idle, so an operation costs many times its share); overhead per layer, more with
+routed experts. Old GPUs and few CPU cores are bound by unpacking, small models by the
+overhead, the rest by reading.
 
 Constants: catalogs/speed.json, fitted by scripts/fit_speed.py on catalogs/benchmarks/speed.csv.
 """
@@ -15,7 +17,7 @@ from typing import NamedTuple
 
 from probe.catalog.speed_constants import SpeedConstants
 from probe.estimate.roofline import reading_rate
-from probe.estimate.speed_class import arithmetic_per_s, class_keys, kernel_keys, term, wideness
+from probe.estimate.speed_class import arithmetic_per_s, class_keys, kernel_keys, slopes, term
 from probe.estimate.speed_device import SpeedDevice
 
 
@@ -42,6 +44,7 @@ def decode_times(
     experts: bool,
     bandwidth: float | None = None,
     weight_bytes: float | None = None,
+    attention: float = 0.0,
     without_flash_attention: bool = False,
     old_build: bool = False,
 ) -> DecodeTimes | None:
@@ -52,6 +55,7 @@ def decode_times(
         experts: the model has routed experts.
         bandwidth: another bandwidth than the device's middle figure, bytes/s.
         weight_bytes: other weights than one conversation's (batches read more experts).
+        attention: operations of one token on the keys and values it reads.
         without_flash_attention: the engine reads the cache without it.
         old_build: an engine of 2024 or before.
     """
@@ -63,7 +67,7 @@ def decode_times(
     if old_build:
         keys = (*keys, *(f"{key}@2024" for key in keys))
     both = kernel_keys(keys, kernel)
-    wide = c.efficiency.get("cpu|wide", 0.0) * wideness(device)
+    wide = sum(c.efficiency.get(key, 0.0) * factor for key, factor in slopes(device))
     shifts = device.shifts
     # A measured shift may lead above 1: the bandwidth was a prior, and this machine has more modules.
     efficiency = min(1.0, math.exp(term(c.efficiency, both) + wide)) * math.exp(shifts.efficiency)
@@ -78,6 +82,8 @@ def decode_times(
         slower = term(c.cache, ("noflash", f"noflash|{device.vendor}/{device.backend}"))
     # The cache is read at no more than the memory's rate either.
     cache = device.kv_bytes / rate * max(1.0, math.exp(term(c.cache, keys) + slower) / efficiency)
+    if arithmetic:
+        cache += attention * math.exp(term(c.attention, keys)) / arithmetic
     overhead = math.exp(term(c.layer, keys))
     if experts:
         overhead += math.exp(term(c.experts, keys))

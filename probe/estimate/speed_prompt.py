@@ -12,6 +12,7 @@ Constants: catalogs/speed.json, fitted by scripts/fit_speed.py on catalogs/bench
 """
 
 import math
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from probe.catalog.speed_constants import DecodeConstants, SpeedConstants
@@ -23,8 +24,8 @@ from probe.estimate.speed_class import (
     class_keys,
     cores,
     kernel_keys,
+    slopes,
     term,
-    wideness,
 )
 from probe.estimate.speed_device import SpeedDevice
 
@@ -39,6 +40,7 @@ class PromptShape(NamedTuple):
     sliding_width: float  # the same of layers with a window
     window: int
     experts: bool
+    attention_per_cache_byte: float = 1.0  # operations of one token a byte of a 16-bit cache that it reads
 
     def attention(self, tokens: float, depth: float) -> float:
         """Operations of attention per token, on average over a prompt that begins behind `depth` tokens."""
@@ -61,6 +63,17 @@ def many_cores(device: SpeedDevice) -> float:
     return math.log(max(1.0, cores(device) or TYPICAL_CORES)) if device.backend == CPU else 0.0
 
 
+def large_gpu(device: SpeedDevice, constants_ratio: Mapping[str, float]) -> float:
+    """Logarithm of a GPU's arithmetic against a small one's: a batch of 512 tokens fills large ones less."""
+    if device.backend == CPU:
+        return 0.0
+    rate = arithmetic_per_s(device, constants_ratio, {})
+    return math.log(max(1.0, rate / SMALL_GPU_RATE))
+
+
+SMALL_GPU_RATE: Final = 12e12  # FP32 operations a second that one batch still fills (RTX 3060: 12.7e12)
+
+
 def prompt_rate(
     device: SpeedDevice, constants: SpeedConstants, *, kernel: str, experts: bool, old_build: bool = False
 ) -> float:
@@ -75,6 +88,8 @@ def prompt_rate(
     share = term(c.rate, both) + c.rate.get("matrix", 0.0) * math.log(matrix_ratio(device))
     if device.backend == CPU:
         share += c.rate.get("cores", 0.0) * many_cores(device)
+    else:
+        share += c.rate.get("large", 0.0) * large_gpu(device, constants.flops_per_byte)
     return arithmetic_per_s(device, constants.flops_per_byte, c.core_rate) * math.exp(share)
 
 
@@ -85,7 +100,7 @@ def reading_seconds(
     rate = reading_rate(device)
     if not rate:
         return 0.0
-    wide = decode.efficiency.get("cpu|wide", 0.0) * wideness(device)
+    wide = sum(decode.efficiency.get(key, 0.0) * factor for key, factor in slopes(device))
     efficiency = math.exp(term(decode.efficiency, class_keys(device)) + wide)
     return math.ceil(tokens / batch) * weight_bytes / (rate * efficiency)
 

@@ -64,6 +64,7 @@ def run_inputs(
         experts=shape.experts,
         prompt_tokens=prompt_tokens,
         threads=threads,
+        attention_per_cache_byte=shape.attention_per_cache_byte,
     )
 
 
