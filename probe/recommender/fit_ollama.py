@@ -14,7 +14,7 @@ from probe.estimate.breakdown import MemoryBreakdown
 from probe.estimate.not_modeled import NotModeledError
 from probe.estimate.weight_bytes import WeightBytes
 from probe.estimate.weights import gguf_weights
-from probe.machine import Machine, OsFamily
+from probe.machine import ByteRange, Machine, OsFamily
 from probe.recommender.answer import Estimate, PlacementKind, Reason
 from probe.recommender.figures import generates_text
 from probe.recommender.fit import Estimator
@@ -117,9 +117,18 @@ class OllamaEstimator(Estimator):
             answer,
             reasons=(*answer.reasons, *self._notes(spec, answer, launch)),
             command="\n".join(lines) or None,
-            memory_range=runtime_range(answer.memory, self.pools),
+            memory_range=self._range(spec, weights, answer),
             not_modeled=_not_modeled(spec, launch),
         )
+
+    def _range(self, spec: ModelSpec, weights: WeightBytes, answer: Estimate) -> ByteRange | None:
+        """The band of the runtime; its high end also with prediction layers that draft."""
+        band = runtime_range(answer.memory, self.pools)
+        if band is None or not spec.params_mtp:
+            return band
+        states = sum(device.recurrent_state_bytes or 0 for device in answer.memory.per_device)
+        more = ollama.drafting_bytes(weights.mtp_bytes, states)
+        return msgspec.structs.replace(band, high=band.high + more)
 
     def request_for(self, spec: ModelSpec, quantization: str) -> Request:
         """What Ollama would start its server with for this model here."""

@@ -9,6 +9,7 @@ import pytest
 from probe.catalog.enrich import enrich
 from probe.catalog.from_spec import from_spec
 from probe.catalog.models import find_model
+from probe.engines.ollama import drafting_bytes
 from probe.recommender.answer import Estimate
 from probe.recommender.estimators import answer_of
 from probe.recommender.fit_ollama import OllamaEstimator
@@ -54,6 +55,18 @@ def test_weights_are_those_of_the_log(case: dict[str, Any]) -> None:
     assert estimate.placement.gpu_layers == case.get("gpu_layers", 0)
     assert on_cpu / 2**20 == pytest.approx(case.get("cpu_weights_mib", case.get("weights_mib")), abs=0.006)
     assert on_gpus / 2**20 == pytest.approx(case.get("gpu_weights_mib", 0), abs=0.006)
+
+
+@pytest.mark.parametrize("case", named("kv_mib"))
+def test_caches_and_states_are_those_of_the_log(case: dict[str, Any]) -> None:
+    """A state for each drafted token and one more: the high end of the band counts them."""
+    estimate = answer(case)
+    kv = sum(device.kv_cache_bytes or 0 for device in estimate.memory.per_device)
+    state = sum(device.recurrent_state_bytes or 0 for device in estimate.memory.per_device)
+    assert kv / 2**20 == pytest.approx(case["kv_mib"], abs=0.006)
+    assert (state + drafting_bytes(0, state)) / 2**20 == pytest.approx(case["drafting_state_mib"], abs=0.006)
+    assert estimate.memory_range is not None
+    assert estimate.memory_range.high >= (estimate.memory.total_bytes or 0) + drafting_bytes(0, state)
 
 
 @pytest.mark.parametrize("case", named("default_context"))
