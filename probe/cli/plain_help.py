@@ -87,11 +87,13 @@ def help_text(command: Any, context: typer.Context, commands: _Rows) -> str:
     arguments: _Rows = []
     options: _Rows = []
     rare: list[str] = []
+    places: list[str] = []
     rare_options = RARE_OPTIONS | RARE_IN_REPORT if context.parent is None else RARE_OPTIONS
     for parameter in command.get_params(context):
         if parameter.param_type_name == "argument":
             name = parameter.make_metavar(context).strip("[]")
             arguments.append((name, _translated(parameter.help, lang)))
+            places.append(name if parameter.required else f"[{name}]")
         elif not parameter.hidden:
             key = "cli.option.help" if "--help" in parameter.opts else parameter.help
             if session.verbose or not rare_options.intersection(parameter.opts):
@@ -101,7 +103,7 @@ def help_text(command: Any, context: typer.Context, commands: _Rows) -> str:
     usage = context.command_path
     if commands:
         usage += f" [{t('cli.help.command', lang)}]"
-    usage = " ".join([usage, *(name for name, _ in arguments), f"[{t('cli.help.options', lang)}]"])
+    usage = " ".join([usage, *places, f"[{t('cli.help.options', lang)}]"])
     lines = [*wrap(_translated(command.help, lang), columns), "", f"{t('cli.help.usage', lang)}: {usage}"]
     for title, rows in (("arguments", arguments), ("commands", commands), ("options", options)):
         if rows:
