@@ -95,6 +95,15 @@ def test_particles_after_names_are_written_as_pairs(topic: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("topic", TOPICS)
+def test_particles_stand_at_their_words(topic: str) -> None:
+    """`--draft 는` and `{model} 의` are two words to the eye and one in Korean."""
+    apart = re.compile(
+        r"[A-Za-z}`)] (?:은|는|을|를|와|과|의|에서|에서만|로|으로|은\(는\)|을\(를\)|이\(가\))[ ,.]"
+    )
+    assert [key for key, text in sentences(topic, "ko").items() if apart.search(text)] == []
+
+
 def test_unknown_values_print_the_word_for_unknown() -> None:
     assert t("page.hardware.free_now", "en", free=None) == "unknown free now"
     assert "알 수 없음" in t("page.hardware.free_now", "ko", free=None)
