@@ -58,6 +58,7 @@ class SglangRules(msgspec.Struct, frozen=True, kw_only=True):
     vision_share: float
     source: str
     retrieved: str
+    architectures: tuple[str, ...]
     tier: tuple[SglangTier, ...]
     outside: Band
 

@@ -342,6 +342,17 @@ def _causes(
     return tuple(causes)
 
 
+def no_class(spec: ModelSpec) -> tuple[Reason, ...]:
+    """Said of a model that SGLang has no class for, by the name of its text or its vision model."""
+    name = architecture_of(spec)
+    listed = engine_memory_rules().sglang.architectures
+    if name is None or name in listed:
+        return ()
+    if name.replace("ForCausalLM", "ForConditionalGeneration") in listed:
+        return ()
+    return (Reason(code="engines.sglang.no_class", values={"architecture": name}),)
+
+
 def command(
     spec: ModelSpec,
     quantization: str,

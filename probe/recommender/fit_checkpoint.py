@@ -11,7 +11,7 @@ import msgspec
 from probe.catalog.limits import limits
 from probe.catalog.model_spec import ModelSpec
 from probe.catalog.quantizations import all_recipes
-from probe.engines import tensorrt_llm
+from probe.engines import sglang, tensorrt_llm
 from probe.engines.engine_answer import EngineAnswer
 from probe.engines.engine_devices import EngineDevices, EngineGpu
 from probe.engines.request import Request
@@ -203,6 +203,8 @@ class CheckpointEstimator:
             reasons = (*reasons, *self.verdict.reasons)
         if engine == tensorrt_llm.ENGINE and found.fits:
             reasons = (*reasons, *self._not_named(found))
+        if engine == sglang.ENGINE and generates_text(spec):
+            reasons = (*reasons, *sglang.no_class(spec))
         return Estimate(
             model_id=spec.id,
             engine=engine,

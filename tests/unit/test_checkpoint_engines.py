@@ -143,6 +143,21 @@ def test_transformers_answers_on_an_office_pc_without_a_gpu() -> None:
     assert 'device_map="cpu"' in (found.command or "")
 
 
+def test_transformers_names_the_gpu_where_the_ram_is_not_known() -> None:
+    found = answer("transformers", "RTX 4090", "llama-3.3-70b", "bnb-nf4", context=4096)
+    assert found.fits is False
+    assert "engines.transformers.gpu_short" in {reason.code for reason in found.reasons}
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [("jamba-mini-1.7", True), ("qwen3-8b", False), ("llama-3.2-11b-vision", False), ("bge-m3", False)],
+)
+def test_sglang_names_models_without_a_class_of_its_own(model: str, told: bool) -> None:
+    found = answer("sglang", "2x RTX A6000; 256GB DDR4-3200 x8; ubuntu 24.04", model, "bf16", context=4096)
+    assert ("engines.sglang.no_class" in {reason.code for reason in found.reasons}) is told
+
+
 def test_transformers_says_what_the_gpus_would_hold() -> None:
     """70B in 4 bits: a whole prompt of 8,192 tokens is too much for two 24 GB cards, half of it is not."""
     found = answer("transformers", "2x RTX 3090; 64GB DDR4-3200 x2; ubuntu 24.04", "llama-3.3-70b", "bnb-nf4")
