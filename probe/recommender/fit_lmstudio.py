@@ -1,5 +1,6 @@
 """LM Studio's answer: llama.cpp's memory with LM Studio's context, conversations and commands."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -12,9 +13,10 @@ from probe.estimate.breakdown import MemoryBreakdown
 from probe.estimate.weight_bytes import WeightBytes
 from probe.estimate.weights import gguf_weights
 from probe.machine import ByteRange, OsFamily
-from probe.recommender.answer import Estimate, PlacementKind, Reason, Verdict
+from probe.recommender.answer import Estimate, PlacementKind, Reason, Split, Verdict
 from probe.recommender.fit import Estimator
 from probe.recommender.front_ends import lmstudio_name, own_file, runtime_range
+from probe.recommender.placements import Tried, offloaded
 from probe.recommender.quantization_choice import best_quantization
 
 ENGINE: Final = "lmstudio"
@@ -34,6 +36,15 @@ class _LlamaCpp(Estimator):
         """What the slots share and what each has of its own."""
         asked = lmstudio.memory_request(request or self.request(backend="cpu"), self.slots)
         return super().lay_out(spec, weights, split, asked)
+
+    def tries(self, spec: ModelSpec, weights: WeightBytes) -> Iterator[Tried]:
+        """Whole layers only: the program's command line cannot leave experts in RAM."""
+        whole = msgspec.structs.replace(weights, layer_experts=(0,) * len(weights.layers))
+        for tried in super().tries(spec, weights):
+            if tried.placement.split is Split.EXPERT_OFFLOAD:
+                yield from offloaded(self.pools, lambda split: self.lay_out(spec, weights, split), whole)
+            else:
+                yield tried
 
     def window_bytes(self, spec: ModelSpec, weights: WeightBytes) -> int:
         """What full caches for sliding windows take more than cut ones, wherever the layers lie."""

@@ -9,7 +9,7 @@ from probe.engines import lmstudio, ollama
 from probe.engines.ollama import OllamaGpu
 from probe.engines.request import Request
 from probe.machine import OsFamily
-from probe.recommender.answer import Estimate, PlacementKind
+from probe.recommender.answer import Estimate, PlacementKind, Split
 from probe.recommender.estimators import answer_of
 from probe.recommender.options import Options
 from probe.units import GIB
@@ -216,6 +216,15 @@ def test_lm_studios_conversations_share_one_cache() -> None:
     assert estimate.context == 4096
     assert sum(device.kv_cache_bytes or 0 for device in estimate.memory.per_device) == 512 * 2**20
     assert "desktop.lmstudio.default_context" in codes(estimate)
+
+
+def test_lm_studio_leaves_whole_layers_in_ram_not_experts() -> None:
+    """`lms load --gpu` is a share of the layers; llama.cpp's own command can name experts."""
+    machine = "RTX 3060 12GB; 64GB DDR4-3200 x2; linux"
+    estimate = answer("lmstudio", "qwen3-30b-a3b", machine, quantization="Q4_K_M")
+    assert (estimate.placement.kind, estimate.placement.split) == (PlacementKind.HYBRID, Split.LAYER)
+    assert estimate.command is not None
+    assert "--gpu 0." in estimate.command
 
 
 def test_lm_studio_finds_the_context_that_fits_as_llama_cpp_does() -> None:
