@@ -310,7 +310,8 @@ def _causes(
         values = {"need_bytes": need or loaded_bytes(spec, weights), "room_bytes": pool or 0}
         causes.append(Reason(code=f"engines.transformers.{where}_short", values={**values}))
     elif pool is None:
-        causes.append(Reason(code="verdict.no_memory_known"))
+        needed = need or loaded_bytes(spec, weights)
+        causes.append(Reason(code="verdict.no_memory_known", values={"need_bytes": needed}))
     elif fits is None:
         causes.append(Reason(code="engines.cache_unknown"))
     causes.append(Reason(code="engines.transformers.whole_prompt", values={"context": request.context}))

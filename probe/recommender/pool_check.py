@@ -56,7 +56,8 @@ def _cannot_know(memory: MemoryBreakdown, pools: Pools) -> Reason | None:
         if device.device != "cpu" and pools.by_device(device.device).capacity_bytes is None:
             return Reason(code="verdict.gpu_memory_unknown", values={"device": device.device})
     if pools.cpu.capacity_bytes is None and all(device.device == "cpu" for device in memory.per_device):
-        return Reason(code="verdict.no_memory_known")
+        need = sum(_total(device) for device in memory.per_device)
+        return Reason(code="verdict.no_memory_known", values={"need_bytes": need})
     return None
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from probe.messages import t
-from probe.recommender.answer import Verdict
+from probe.recommender.answer import PlacementKind, Verdict
 from probe.render.draft_section import draft_blocks
 from probe.render.figures import (
     basis,
@@ -121,7 +121,7 @@ def _model_facts(check: CheckDocument, lang: str) -> Facts:
 
 
 def _memory_section(check: CheckDocument, lang: str) -> Section | None:
-    blocks = memory_blocks(check.memory, lang)
+    blocks = memory_blocks(check.memory, lang, unified=check.placement.kind is PlacementKind.UNIFIED)
     band = check.memory_range
     if blocks and band is not None:
         low, high = gib(band.low, lang), gib(band.high, lang)

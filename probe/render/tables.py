@@ -128,8 +128,12 @@ def _is_shown(memory: MemoryDocument, part: str) -> bool:
     return bool(memory.repack_bytes.high) if part == "repack_bytes" else getattr(memory, part) != 0
 
 
-def memory_table(memory: MemoryDocument, lang: str) -> Table:
-    """The engine's own categories down, the sum and up to two devices across."""
+def memory_table(memory: MemoryDocument, lang: str, *, unified: bool) -> Table:
+    """The engine's own categories down, the sum and up to two devices across.
+
+    Args:
+        unified: the devices share their memory; what each may take is not added up.
+    """
     devices = memory.per_device if 1 < len(memory.per_device) <= _MAX_DEVICE_COLUMNS else ()
     only = memory.per_device[0] if len(memory.per_device) == 1 else None
     columns = (
@@ -153,8 +157,9 @@ def memory_table(memory: MemoryDocument, lang: str) -> Table:
             sizes = [getattr(device, f"{part}_bytes") for device in memory.per_device]
             if all(size is None for size in sizes):
                 continue
+            own = sizes if several else []
             total = _sum(sizes) if several else sizes[0]
-            rows.append(_device_row(part, total, sizes if several else [], lang, Tone.PLAIN))
+            rows.append(_device_row(part, total, own, lang, Tone.PLAIN, summed=not (several and unified)))
     return Table(columns=columns, rows=tuple(rows))
 
 
@@ -164,11 +169,11 @@ def _sum(sizes: Sequence[int | None]) -> int | None:
 
 
 def _device_row(
-    part: str, total: int | None, sizes: Sequence[int | None], lang: str, tone: Tone
+    part: str, total: int | None, sizes: Sequence[int | None], lang: str, tone: Tone, *, summed: bool = True
 ) -> tuple[Cell, ...]:
     return (
         Cell(t(f"page.memory.{part}", lang), tone),
-        Cell(gib(total, lang), tone),
+        Cell(gib(total, lang) if summed else "", tone),
         *(Cell(gib(size, lang), tone) for size in sizes),
     )
 

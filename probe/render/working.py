@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from probe.machine import Attempt, AttemptResult
 from probe.messages import has, t
+from probe.recommender.answer import PlacementKind
 from probe.render.figures import basis, gib
 from probe.render.page import Block, Cell, Column, Facts, Heading, Paragraph, Table, Tone
 from probe.render.tables import device_table, device_word, memory_table
@@ -13,11 +14,15 @@ from probe.units import format_gb_per_s
 _FAILURES = (AttemptResult.DENIED, AttemptResult.FAILED, AttemptResult.TIMEOUT)
 
 
-def memory_blocks(memory: MemoryDocument, lang: str) -> list[Block]:
-    """The memory table, devices one by one where there are many, and the rule of thumb beside it."""
+def memory_blocks(memory: MemoryDocument, lang: str, *, unified: bool) -> list[Block]:
+    """The memory table, devices one by one where there are many, and the rule of thumb beside it.
+
+    Args:
+        unified: GPU and CPU share their memory, so what each may take must not be added up.
+    """
     if not memory.per_device:
         return []
-    blocks: list[Block] = [memory_table(memory, lang)]
+    blocks: list[Block] = [memory_table(memory, lang, unified=unified)]
     devices = device_table(memory, lang)
     if devices is not None:
         blocks.append(devices)
@@ -29,7 +34,8 @@ def memory_blocks(memory: MemoryDocument, lang: str) -> list[Block]:
 
 def estimate_blocks(estimate: EstimateDocument, lang: str) -> list[Block]:
     """Memory and speed of one answer with everything they rest on."""
-    blocks = memory_blocks(estimate.memory, lang)
+    unified = estimate.placement.kind is PlacementKind.UNIFIED
+    blocks = memory_blocks(estimate.memory, lang, unified=unified)
     if estimate.speed.inputs:
         blocks.append(Paragraph(t("page.how.speed_rule", lang)))
         blocks.append(input_facts(estimate.speed.inputs, lang))
