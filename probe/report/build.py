@@ -16,6 +16,7 @@ from probe.recommender.estimators import LLAMA_CPP, answer_of, engine_asked
 from probe.recommender.findings import Effect, Finding, find_problems
 from probe.recommender.fit import Estimator
 from probe.recommender.headline import headline, routes
+from probe.recommender.memory_modules import with_modules
 from probe.recommender.merit import Filters
 from probe.recommender.next_step import next_step
 from probe.recommender.options import Options
@@ -113,7 +114,8 @@ def build_doctor(machine: Machine, *, lang: str) -> DoctorDocument:
 def build_check(machine: Machine, spec: ModelSpec, options: Options, *, lang: str) -> CheckDocument:
     """`probe check`: one model on one machine."""
     beside = companion(machine, options)
-    answer = with_reserve(engine_answer(machine, spec, options, beside), options)
+    answer = with_modules(engine_answer(machine, spec, options, beside), machine)
+    answer = with_reserve(answer, options)
     return CheckDocument(
         **{**estimate_fields(answer, spec, lang), "speed": check_speed_document(answer)},
         draft=draft_document(answer.draft, lang),
