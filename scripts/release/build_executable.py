@@ -64,6 +64,9 @@ def build_executable(own: Path, wheels: Iterable[Wheel], output: Path, *, epoch:
         links = [part for place in house for part in ("--find-links", str(place))]
         pip("install", "--no-index", *links, "--require-hashes", "--no-deps", "-r", str(LOCK), python=python)
         pip("install", "--no-index", "--no-deps", str(own), python=python)
+        for name in ("RECORD", "direct_url.json"):  # they name the folder of this build
+            for path in Path(_packages_of(Path(python))).glob(f"*.dist-info/{name}"):
+                path.unlink()
         environment = {
             **os.environ,
             "PYTHONHASHSEED": "0",

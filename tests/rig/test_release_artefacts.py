@@ -185,6 +185,8 @@ def test_executable_runs_in_a_bare_root_without_python(tmp_path: Path) -> None:
     bare = {"HOME": "/home", "TMPDIR": "/tmp", "XDG_CACHE_HOME": "/home/.cache"}
     assert_whole_product(*enter, "/probe", page=Path("/home/page.html"), **bare)
     assert "<html" in (root / "home/page.html").read_text(encoding="utf-8")
+    child = run(*enter, "/probe", "-I", "/anywhere/collectors/cuda_child.py", **bare)
+    assert json.loads(child.stdout) == {"error": ["load", None]}  # as Python would run it, and no driver here
     assert list((root / "tmp").iterdir()) == []  # what it unpacked is gone
 
 

@@ -13,7 +13,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from scripts.release import measure, pyz_main
+from probe.collectors.answers import PYTHON
+from probe.collectors.local_programs import own_python, run_program
+from scripts.release import executable_main, measure, pyz_main
 from scripts.release.build_bundle import build_bundle
 from scripts.release.build_pyz import build_pyz
 from scripts.release.check_version import package_version, released_versions
@@ -113,6 +115,28 @@ def test_pyz_uses_no_folder_that_somebody_else_prepared(
     (tmp_path / "probe-1").unlink()
     assert pyz_main.writable_cache() == tmp_path / "probe-1" / "probe-pyz"
     assert (tmp_path / "probe-1").stat().st_mode & 0o777 == 0o700
+
+
+def test_children_start_where_neither_path_nor_interpreter_is_inherited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """probe.pyz knows its packages only in its own process, the executable has no interpreter."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    answer = run_program([PYTHON, "-m", "probe.collectors.cuda_child"], timeout_s=30, limit_bytes=10_000)
+    assert getattr(answer, "exit_code", answer) == 0
+    command = own_python(["-m", "probe.collectors.cuda_child", "context"])
+    assert command is not None
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert own_python(["-m", "probe.collectors.cuda_child", "context"]) == command
+    assert own_python(["-c", "print()"]) is None
+
+
+def test_executable_knows_every_child_that_probe_starts() -> None:
+    children = {(path.parent.name, path.name) for path in (ROOT / "probe").rglob("*_child.py")}
+    assert set(executable_main.CHILDREN) == children
+    for (folder, file), module in executable_main.CHILDREN.items():
+        assert module == f"probe.{folder}.{file.removesuffix('.py')}"
 
 
 def test_bundle_can_be_checked_file_by_file(tmp_path: Path, wheels: list[Path]) -> None:
