@@ -9,7 +9,9 @@ import pytest
 from probe.catalog.model_spec import ModelSpec
 from probe.catalog.models import find_model
 from probe.engines.llama_cpp import hparams_of
+from probe.estimate.compute_graph.decoder import RECIPES, rotates
 from probe.estimate.gguf_metadata import gguf_metadata
+from probe.estimate.llama_hparams import hparams_from_metadata
 from probe.estimate.tensors import model_tensors
 from probe.estimate.training import Method, TrainingSetup, training_memory
 from probe.estimate.weights.gguf import gguf_types
@@ -86,3 +88,41 @@ def test_zero_3_gathers_two_layers_in_16_bits() -> None:
     setup = TrainingSetup(method=Method.FULL, gpus=8, zero=2)
     gathered = training_memory(spec, msgspec.structs.replace(setup, zero=3)).compute.value
     assert gathered - training_memory(spec, setup).compute.value == 2 * 2 * 855_654_400
+
+
+def test_short_convolutions_are_told_and_no_window_is_made_up() -> None:
+    """LFM2: conv_L_cache 3 in config.json, no sliding_window."""
+    spec = find_model("lfm2-1.2b")
+    assert gguf_metadata(spec)["lfm2.shortconv.l_cache"] == 3
+    assert not any(hparams_of(spec).sliding)
+    assert not any(key.endswith("shortconv.l_cache") for key in gguf_metadata(find_model("llama-3.1-8b")))
+
+
+def test_per_layer_embeddings_have_the_width_that_the_model_says() -> None:
+    """Gemma 3n: hidden_size_per_layer_input, 256 in all that were published."""
+    row = find_model("gemma-3n-e4b")
+    assert row.dimensions is not None
+    for width, given in ((256, None), (128, 128)):
+        dimensions = msgspec.structs.replace(row.dimensions, hidden_size_per_layer_input=given)
+        spec = msgspec.structs.replace(row, id=f"test/{width}", origin="checkpoint", dimensions=dimensions)
+        table = next(one for one in model_tensors(spec) if one.name == "per_layer_token_embd.weight")
+        assert table.shape[0] == width * row.dimensions.num_hidden_layers
+
+
+def test_long_glm_has_indexers_in_the_layers_that_llama_cpp_names() -> None:
+    """GLM_5_2_DEFAULT_INDEXER_TYPES of src/models/glm-dsa.cpp, for files without the list."""
+    metadata = {
+        key: value
+        for key, value in gguf_metadata(find_model("glm-5.2")).items()
+        if not key.endswith("indexer.types")
+    }
+    full = hparams_from_metadata(metadata).indexer_full
+    assert [layer for layer, has in enumerate(full) if has][:6] == [0, 1, 2, 6, 10, 14]
+
+
+def test_every_fourth_layer_of_smollm_3_is_not_turned() -> None:
+    """no_rope_layer_interval 4 in its config.json."""
+    spec = find_model("smollm3-3b")
+    h = hparams_of(spec)
+    turned = [rotates(h, RECIPES[h.architecture], layer) for layer in range(8)]
+    assert turned == [True, True, True, False, True, True, True, False]
