@@ -164,7 +164,8 @@ def main() -> int:
             with tempfile.TemporaryDirectory(prefix="probe-again-") as again:
                 different = compare_builds(built, Path(again), kinds, commit)
             say(f"second build: {', '.join(different) + ' differ' if different else 'every byte the same'}")
-            if set(different) - {executable_name()}:
+            # Proven for Linux; what PyInstaller writes into files for Windows and macOS was not compared.
+            if set(different) - (set() if sys.platform == "linux" else {executable_name()}):
                 return 1
         if not arguments.no_times:
             text = measure_all(built)
