@@ -230,11 +230,16 @@ def test_fifty_writers_with_kills_leave_whole_files_and_lose_no_machine(tmp_path
     import random
 
     command = [sys.executable, "-c", _WRITER.format(root=str(ROOT))]
+    # A process killed while it writes what coverage counted would spoil that file.
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")
+    }
     writers = [
         subprocess.Popen(
             [*command, str(number), str(tmp_path), "40" if number % 5 == 0 else "2"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env=environment,
         )
         for number in range(50)
     ]
