@@ -57,11 +57,13 @@ def measure(name: str, what: str, path: Path, command: list[str] | None) -> Meas
     if command is None or sys.platform == "win32":  # Windows counts no CPU time of children
         return Measured(name, what, size)
     with tempfile.TemporaryDirectory(prefix="probe-cache-") as cache:
-        environment = {**os.environ, "XDG_CACHE_HOME": cache}
-        environment.pop("PYTHONPATH", None)
+        # As people start it: a variable such as PYTHONDONTWRITEBYTECODE would double the time of every start.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        environment["XDG_CACHE_HOME"] = cache
         first = cpu_seconds([*command, "--version"], environment)
         version = min(cpu_seconds([*command, "--version"], environment) for _ in range(RUNS))
-        report = min(cpu_seconds([*command, "--json"], environment) for _ in range(RUNS))
+        reports = [cpu_seconds([*command, "--json"], environment) for _ in range(RUNS + 1)]
+        report = min(reports[1:])  # the first one writes Python's cache of compiled modules
     return Measured(name, what, size, first, version, report)
 
 
@@ -86,6 +88,8 @@ def table(rows: list[Measured], *, notes: list[str]) -> str:
     bare = bare_python_seconds() * 1000
     python = platform.python_version()
     where = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {python}"
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1):
+        notes = [*notes, "Other programs used the processors meanwhile, so times are rather too high."]
     lines += ["", f"CPU time on {where}, where bare Python takes {bare:.0f} ms. {' '.join(notes)}"]
     return "\n".join(lines) + "\n"
 
