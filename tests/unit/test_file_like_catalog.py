@@ -85,3 +85,13 @@ def test_file_of_an_unknown_architecture_is_left_to_llama_cpp() -> None:
     (found,) = rejections(row, Request())
     assert (found.code, found.values) == ("verdict.not_in_llama_cpp", {"architecture": "NewForCausalLM"})
     assert rejections(msgspec.structs.replace(row, stored_tensors=()), Request()) == ()
+
+
+def test_repacking_of_unknown_tensors_is_a_band_and_no_figure() -> None:
+    """Nothing to 2 % of the weights: what AMX added to the models that were measured."""
+    row = find_model("llama-3.1-8b")
+    unknown = msgspec.structs.replace(row, id="test/unknown", origin="checkpoint", architecture="newarch")
+    weights = computed_weights(row, QUANTIZATION)
+    (cpu,) = lay_out(unknown, weights, Request(), LayerSplit(), backend="cpu", extra_bufts=True).per_device
+    assert cpu.weights_bytes is not None and cpu.compute_bytes is None
+    assert (cpu.repack_bytes.low, cpu.repack_bytes.high) == (0, cpu.weights_bytes // 50)

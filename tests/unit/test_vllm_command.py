@@ -79,3 +79,11 @@ def test_division_that_does_not_come_out_even_is_refused(
     model: str, quantization: str, tp: int, codes: set[str]
 ) -> None:
     assert {reason.code for reason in split_refusals(find_model(model), quantization, tp)} == codes
+
+
+def test_nothing_is_promised_without_shapes_or_gpus() -> None:
+    spec = find_model("qwen3-8b")
+    weights = checkpoint_weights(spec, "bf16")
+    unknown = msgspec.structs.replace(spec, dimensions=None)
+    assert serve(unknown, weights, Request(), _gpus("RTX 4090")) is None
+    assert serve(spec, weights, Request(), ()) is None
