@@ -6,7 +6,7 @@ import pytest
 from probe.catalog.enrich import enrich
 from probe.catalog.from_spec import from_spec
 from probe.catalog.models import find_model
-from probe.estimate.training import Method, Precision, TrainingSetup
+from probe.estimate.training import Method, Optimizer, Precision, TrainingSetup, training_memory
 from probe.machine import Machine
 from probe.machine.system import Memory
 from probe.recommender.answer import Verdict
@@ -113,3 +113,34 @@ def test_command_starts_what_was_computed(setup: TrainingSetup, start: str, part
     assert command is not None and command.startswith(start)
     assert [part for part in parts if part not in command] == []
     assert ("--use_peft" in command) == (setup.method is not Method.FULL)
+
+
+def test_states_in_8_bits_take_a_quarter_and_their_scales() -> None:
+    """bitsandbytes: one byte a state and a float each for every block; embeddings stay in 32 bits."""
+    spec = find_model("llama-2-7b")
+    wide, narrow = (
+        training_memory(spec, TrainingSetup(method=Method.FULL, optimizer=optimizer)).optimizer.value
+        for optimizer in (Optimizer.ADAMW, Optimizer.ADAMW_8BIT)
+    )
+    assert 0.25 < narrow / wide < 0.30
+
+
+@pytest.mark.parametrize("name", ["mamba2-2.7b", "granite-4.0-h-tiny", "nemotron-nano-9b-v2", "llama-3.1-8b"])
+def test_bands_of_training_are_in_order(name: str) -> None:
+    for checkpointing in (True, False):
+        found = training_memory(find_model(name), TrainingSetup(checkpointing=checkpointing))
+        for part in (found.activations, found.compute, found.runtime, found.total):
+            assert 0 <= part.low <= part.value <= part.high
+
+
+def test_zero_holds_a_bucket_of_the_adapters_and_at_most_two() -> None:
+    """Adapters alone are sent: 16 bits a weight in each bucket."""
+    spec = find_model("qwen3-4b")
+    plain, sharded = (training_memory(spec, TrainingSetup(gpus=2, zero=zero)) for zero in (0, 1))
+    assert sharded.compute.high - plain.compute.high == 2 * plain.trainable
+
+
+def test_more_activations_leave_more_that_pytorch_cannot_reuse() -> None:
+    spec = find_model("qwen3-4b")
+    one, eight = (training_memory(spec, TrainingSetup(batch=batch)) for batch in (1, 8))
+    assert eight.runtime.high - one.runtime.high > 0.01 * (eight.activations.high - one.activations.high)
