@@ -36,7 +36,7 @@ EFFICIENCY_AGE: Final = Prior(0, 0.08)
 CPU_EFFICIENCY_AGE: Final = Prior(0, 0.15)
 WIDE: Final = Prior(-0.5, 0.2)
 KERNELS: Final = {  # operations a byte
-    "f16": 4, "q8": 6, "q4": 11, "q5": 14, "k4": 13, "iq4": 14, "k23": 30, "iq": 60, "fp4": 14,
+    "f16": 4, "q8": 6, "q4": 11, "q5": 14, "q41": 14, "k4": 13, "iq4": 14, "k23": 30, "iq": 60, "fp4": 14,
 }  # fmt: skip
 LAYER: Final = Prior(math.log(20e-6), 1.0)
 EXPERTS: Final = Prior(math.log(40e-6), 1.0)
@@ -50,6 +50,8 @@ CORE_RATE: Final = {  # arithmetic of one core, 10^9 a second
 }  # fmt: skip
 
 
+# Prompts in formats that no CPU kernel multiplies in blocks: a fourth of the others' rate at worst.
+PLAIN_KERNELS: Final = {"q41": -0.7}
 PROMPT_CORE_RATE: Final = {  # the same on prompts; twice what is reached, as the share begins at a half
     "amx": 300, "avx512": 240, "avxvnni": 220, "avx2": 180, "avx": 80, "base": 12,
     "i8mm": 240, "dotprod": 100, "neon": 16,
@@ -132,7 +134,7 @@ class DecodeFit:
                     experts.append(add("experts", key, _experts(kind)))
                     cache.append(add("cache", key, Prior(0.0, 0.4)))
                     attention.append(add("attention", key, _attention(kind, wide)))
-                    if kind in ("", "backend") or (cpu and kind == "vendor"):
+                    if not kind or kind == ("vendor" if cpu else "backend"):
                         mean = math.log(KERNELS[kernel]) if not kind else 0.0
                         costs.append(
                             add(
@@ -160,8 +162,7 @@ class DecodeFit:
             columns["experts"].append(experts if case.moe else [])
             columns["cache"].append(cache)
             columns["attention"].append(attention)
-        for label in CORE_RATE:
-            add("core_rate", f"{CPU}:{label}", _core(label))
+        self._classes_without_rows()
         lines = [
             (line, add("efficiency", key, WIDE), factor)
             for line, case in enumerate(self.cases)
@@ -177,6 +178,13 @@ class DecodeFit:
                 column = self.terms.index[("core_rate", f"{CPU}:{generation(case.devices[0])}")]
                 self.design["kernel"][line, column] = -1.0
                 self.design["attention"][line, column] = -1.0
+
+    def _classes_without_rows(self) -> None:
+        """Instruction sets and formats of which no row is left keep our expectation."""
+        for label in CORE_RATE:
+            self.terms.add("core_rate", f"{CPU}:{label}", _core(label))
+        for name, operations in KERNELS.items():
+            self.terms.add("kernel", f"|{name}", Prior(math.log(operations), 0.8))
 
     def fit(self, start: Mapping[Key, float] | None = None) -> Array:
         """The unknowns, in the order of the terms."""
@@ -329,8 +337,9 @@ class PromptFit:
                 rate.append(add("rate", key, _rate(kind, old)))
                 if old:
                     continue
-                if kind in ("", "backend") or (cpu and kind == "vendor"):
-                    rate.append(add("rate", f"{key}|{kernel}", Prior(0.0, 0.5 if cpu else 0.3)))
+                if not kind or kind == ("vendor" if cpu else "backend"):
+                    mean = PLAIN_KERNELS.get(kernel, 0.0) if key == CPU else 0.0
+                    rate.append(add("rate", f"{key}|{kernel}", Prior(mean, 0.5 if cpu else 0.3)))
                     attention.append(add("attention", key, Prior(0.5 if not kind else 0.0, 0.7)))
                     if case.moe:
                         rate.append(add("rate", f"{key}|experts", Prior(-0.2 if not kind else 0.0, 0.4)))
@@ -343,6 +352,8 @@ class PromptFit:
             columns["attention"].append(attention)
         for label in CORE_RATE:
             add("core_rate", f"{CPU}:{label}", _prompt_core(label))
+        for kernel, mean in PLAIN_KERNELS.items():
+            add("rate", f"{CPU}|{kernel}", Prior(mean, 0.5))
         matrix = add("rate", "matrix", Prior(0.5, 0.3))
         many = add("rate", "cores", Prior(-0.1, 0.1))
         large = add("rate", "large", LARGE)

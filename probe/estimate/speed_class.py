@@ -16,7 +16,8 @@ _KERNELS: Final = (
     (re.compile(r"^(IQ[123]|TQ)"), "iq"),
     (re.compile(r"^(Q[123]_|W2)"), "k23"),
     (re.compile(r"^(Q4_0|IQ4_NL|W4)"), "q4"),  # repacked for CPUs
-    (re.compile(r"^(Q4_1|Q5_[01])"), "q5"),
+    (re.compile(r"^Q5_0"), "q5"),
+    (re.compile(r"^Q[45]_1"), "q41"),  # no block kernel on CPUs: ggml-cpu/llamafile/sgemm.cpp at 02e86cf
     (re.compile(r"^IQ4_XS"), "iq4"),
     (re.compile(r""), "k4"),  # Q4_K, Q5_K, Q6_K, AWQ, GPTQ
 )
@@ -46,7 +47,7 @@ CPU: Final = "cpu"
 
 
 def kernel_class(quantization: str) -> str:
-    """The kernel class of a quantization's name: f16 q8 q4 q5 k4 k23 iq4 iq fp4."""
+    """The kernel class of a quantization's name: f16 q8 q4 q5 q41 k4 k23 iq4 iq fp4."""
     name = quantization.upper().removeprefix("UD-")
     return next(label for pattern, label in _KERNELS if pattern.match(name))
 
