@@ -245,9 +245,8 @@ def test_file_that_is_none_costs_its_own_figure_alone(tmp_path: Path, path: str,
         place.write_bytes(
             {"garbage": b"\xff\xfe\x00lots", "negative": b"-1\n", "huge": b"9" * 5000 + b"\n"}[what]
         )
-    started = time.monotonic()
-    machine = scan_machine(host, deadline_s=3)
-    assert time.monotonic() - started < 3
+    # A file that holds its reader up does so for ever; a busy computer is done within the half minute.
+    machine = scan_machine(host, deadline_s=30)
     (card,) = machine.accelerators
     assert card.pci_id == "1002:744c"
     assert AttemptResult.TIMEOUT not in results(machine).values()

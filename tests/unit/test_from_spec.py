@@ -357,7 +357,7 @@ def test_every_catalog_figure_is_marked_as_such() -> None:
     assert machine.provenance["/memory/total_bytes"].kind == "spec"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=60))
 def test_any_text_is_a_machine_or_one_clear_refusal(text: str) -> None:
     try:

@@ -205,7 +205,7 @@ _JUNK = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_any_damage_gives_shapes_or_one_error(data: st.DataObject) -> None:
     """Real configs with one to three fields replaced by anything JSON can hold."""

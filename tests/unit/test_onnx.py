@@ -193,7 +193,7 @@ def test_data_files_must_hold_what_is_said(
     assert refused.value.key == key
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 6000), at=st.integers(0, 5000), value=st.integers(0, 255))
 def test_no_file_does_more_than_refuse(tmp_path: Path, cut: int, at: int, value: int) -> None:
     content = bytearray(INSIDE.read_bytes()[:cut])

@@ -1,0 +1,8 @@
+"""Settings of all unit tests."""
+
+from hypothesis import settings
+
+# No property here is about time: on a busy computer a generated case may take as long as it likes.
+# Whatever else Hypothesis has set for where it runs (its own profile on CI) stays.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
