@@ -95,7 +95,8 @@ def main() -> None:
 
     if not mx.metal.is_available():
         mx.set_default_device(mx.cpu)
-    rows, configs = [], {}
+    rows: list[dict[str, Any]] = []
+    configs: dict[str, dict[str, Any]] = {}
     for name, own in MODELS.items():
         config = {**_COMMON, **own, "model_type": name, "torch_dtype": "bfloat16"}
         configs[name] = config
