@@ -134,7 +134,7 @@ class DecodeFit:
                     experts.append(add("experts", key, _experts(kind)))
                     cache.append(add("cache", key, Prior(0.0, 0.4)))
                     attention.append(add("attention", key, _attention(kind, wide)))
-                    if not kind or kind == ("vendor" if cpu else "backend"):
+                    if kind in ("", "backend") or (cpu and kind == "vendor"):
                         mean = math.log(KERNELS[kernel]) if not kind else 0.0
                         costs.append(
                             add(
@@ -337,7 +337,7 @@ class PromptFit:
                 rate.append(add("rate", key, _rate(kind, old)))
                 if old:
                     continue
-                if not kind or kind == ("vendor" if cpu else "backend"):
+                if kind in ("", "backend") or (cpu and kind == "vendor"):
                     mean = PLAIN_KERNELS.get(kernel, 0.0) if key == CPU else 0.0
                     rate.append(add("rate", f"{key}|{kernel}", Prior(mean, 0.5 if cpu else 0.3)))
                     attention.append(add("attention", key, Prior(0.5 if not kind else 0.0, 0.7)))

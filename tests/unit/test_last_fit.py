@@ -70,10 +70,18 @@ def test_no_further_layer_would_fit_on_the_gpu() -> None:
 
 
 def test_fewer_bits_are_taken_where_only_they_are_quick_enough() -> None:
-    """Recording linux-arc-a770-i915: IQ4_XS fits as well, but below one token a second is no answer."""
+    """Recording linux-arc-a770-i915: more bits fit as well, but below one token a second is no answer."""
     machine = enrich(scan_machine(RecordedHost(ROOT / "tests/machines/linux-arc-a770-i915")))
-    estimator, model = Estimator(machine, Options()), find_model("qwen2.5-72b")
-    richer = estimator.estimate(model, "IQ4_XS", full=False)
-    assert (richer.fits, richer.verdict) == (True, Verdict.NO)
-    answer = best_answer(estimator, model, full=False)
-    assert (answer.quantization, answer.verdict) == ("Q3_K_M", Verdict.SLOW)
+    estimator = Estimator(machine, Options())
+    passed_over = 0
+    for name in ("qwen2.5-72b", "llama-3.3-70b", "llama-3.1-70b"):
+        model = find_model(name)
+        answer = best_answer(estimator, model, full=False)
+        if answer.verdict is not Verdict.SLOW:
+            continue
+        for richer in ("Q4_K_M", "IQ4_XS", "Q3_K_M"):
+            tried = estimator.estimate(model, richer, full=False)
+            if (tried.file_bytes or 0) > (answer.file_bytes or 0):
+                assert not (tried.fits and tried.verdict is not Verdict.NO)
+                passed_over += bool(tried.fits)
+    assert passed_over
