@@ -234,6 +234,8 @@ def _longest(shape: CacheShape | None, spec: ModelSpec, room: int, request: Requ
     if room <= 0:
         return 0
     for_tokens = int(room / (1 + _STATE_SHARE)) if shape.state_bytes else room
+    if shape.state_bytes * request.parallel > room - for_tokens:
+        return 0  # a shorter context does not make states smaller
     plain = CacheShape(token_bytes=shape.token_bytes)
     return longest_context(plain, for_tokens, request.parallel, spec.max_context or 1_048_576)
 
