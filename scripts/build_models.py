@@ -9,6 +9,7 @@ to what its checkpoint stores; otherwise nothing is written.
 """
 
 import argparse
+import inspect
 import json
 import sys
 from collections.abc import Iterator
@@ -109,6 +110,8 @@ def schema() -> bytes:
     used = {name: components[name] for name in ("ModelSpec", "Dimensions", "Language")}
     for component in used.values():
         component["additionalProperties"] = False
+        if "description" in component:  # Python 3.13 takes the indentation off docstrings, others keep it
+            component["description"] = inspect.cleandoc(component["description"])
     document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Rows of catalogs/models/source",
