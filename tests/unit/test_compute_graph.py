@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from probe.catalog.buffer_table import STORED_CONTEXTS
+from probe.catalog.model_spec import ModelSpec
 from probe.catalog.models import all_models
 from probe.engines.llama_cpp import hparams_of, lay_out
 from probe.engines.request import LayerSplit, Request
@@ -134,6 +135,26 @@ def test_longer_contexts_and_larger_batches_need_no_less(flash: bool) -> None:
     by_batch = [size(16384, ubatch) for ubatch in (128, 512, 2048)]
     assert by_context == sorted(by_context)
     assert by_batch == sorted(by_batch)
+
+
+def test_choosing_experts_by_groups_costs_no_memory() -> None:
+    """DeepSeek-V3's own config has 8 groups of which 4 are used: the masks fit where logits go later."""
+    spec = CATALOG["deepseek-ai/DeepSeek-V3-0324"]
+    assert spec.dimensions is not None
+    extra = {**spec.dimensions.extra, "n_group": 8, "topk_group": 4}
+    grouped = msgspec.structs.replace(spec, dimensions=msgspec.structs.replace(spec.dimensions, extra=extra))
+
+    def graph_of(one: ModelSpec) -> tuple[int, int]:
+        h, shapes = hparams_of(one), shapes_of(one)
+        cells = cache_cells(h, context=8192, parallel=1, ubatch=512, unified=False)
+        whole = build_graph(
+            Builder(h, batch_of(cells, ubatch=512, flash_attention=True), shapes.outside, shapes.layers)
+        )
+        return len(whole.nodes), peak_bytes(whole.leafs, whole.nodes)
+
+    (nodes, size), (more_nodes, same_size) = graph_of(spec), graph_of(grouped)
+    assert more_nodes > nodes
+    assert same_size == size
 
 
 def test_keeping_the_logits_of_one_token_saves_the_others() -> None:

@@ -1,5 +1,6 @@
 """Front ends on llama.cpp: what they take by themselves, and what they are told."""
 
+import msgspec
 import pytest
 
 from probe.catalog.enrich import enrich
@@ -240,3 +241,81 @@ def test_lm_studio_does_not_start_without_avx2() -> None:
     estimate = answer("lmstudio", "qwen3-1.7b", "Core i7-3770; 16GB DDR3-1600 x2; windows 10")
     assert (estimate.fits, codes(estimate)) == (False, {"desktop.lmstudio.needs_avx2"})
     assert answer("lmstudio", "qwen3-1.7b", OFFICE_PC).fits
+
+
+@pytest.mark.parametrize(
+    ("model", "machine", "asked", "code", "values"),
+    [
+        (
+            "gemma-3-12b",
+            GAMING_PC,
+            {"context": 16384},
+            "desktop.lmstudio.context_set",
+            {"context": 16384, "own": 4096},
+        ),
+        (
+            "gemma-3-12b",
+            GAMING_PC,
+            {"kv_type": "q8_0"},
+            "desktop.lmstudio.kv_type",
+            {"kv_type": "q8_0"},
+        ),
+        # its layers do not fit: the share is what the user sets
+        ("qwen3-30b-a3b", GAMING_PC, {"quantization": "Q4_K_M"}, "desktop.lmstudio.share", {}),
+        # nobody publishes a GGUF file of it that the catalog knows
+        ("llama-3.1-tulu-3-8b", GAMING_PC, {}, "desktop.no_known_file", {"program": "LM Studio"}),
+    ],
+)
+def test_lm_studios_answer_says_what_to_set_by_hand(
+    model: str, machine: str, asked: dict[str, object], code: str, values: dict[str, object]
+) -> None:
+    estimate = answer("lmstudio", model, machine, **asked)
+    said = next(reason for reason in estimate.reasons if reason.code == code)
+    assert said.values == values
+    assert (estimate.command is None) is (code == "desktop.no_known_file")
+
+
+@pytest.mark.parametrize(
+    ("model", "machine", "asked", "code"),
+    [
+        ("qwen3-14b", OLD_SERVER, {"quantization": "Q8_0"}, "evenly"),
+        ("qwen3-8b", "M4 Max 64GB", {}, "mlx"),
+        ("gemma-3-12b", GAMING_PC, {}, "image_part"),
+    ],
+)
+def test_lm_studios_answer_says_what_it_leaves_out(
+    model: str, machine: str, asked: dict[str, object], code: str
+) -> None:
+    always = {f"desktop.lmstudio.not_modeled.{name}" for name in ("guardrails", "own_context")}
+    left_out = {reason.code for reason in answer("lmstudio", model, machine, **asked).not_modeled}
+    assert left_out == always | {f"desktop.lmstudio.not_modeled.{code}"}
+
+
+def test_lm_studio_imports_and_loads_the_users_own_file() -> None:
+    spec = msgspec.structs.replace(
+        find_model("llama-3.1-8b"), origin="gguf", path="m/My Llama.gguf", file_quantization="Q4_K_M"
+    )
+    options = Options(engine="lmstudio", quantization="Q4_K_M", context_asked=False, parallel_asked=False)
+    estimate = answer_of(enrich(from_spec(GAMING_PC)), spec, options)
+    assert estimate.command is not None
+    first, second = estimate.command.splitlines()
+    assert first == 'lms import "m/My Llama.gguf" --copy'
+    assert second.startswith("lms load ")
+
+
+def test_lm_studio_does_not_run_on_intel_macs() -> None:
+    estimate = answer("lmstudio", "qwen3-1.7b", "Core i7-8700B; 16GB DDR4-2666 x2; macos")
+    assert (estimate.fits, codes(estimate)) == (False, {"desktop.lmstudio.needs_apple_silicon"})
+    assert (estimate.command, estimate.max_context) == (None, None)
+
+
+def test_versions_that_cut_windows_need_less() -> None:
+    """Gemma 3 has five layers with a window of 1,024 to one without: at 16,384 tokens most of the cache."""
+    windowed = answer("lmstudio", "gemma-3-12b", GAMING_PC, quantization="Q4_0", context=16384)
+    plain = answer("lmstudio", "llama-3.1-8b", GAMING_PC, quantization="Q4_0", context=16384)
+    assert windowed.memory_range is not None
+    assert plain.memory_range is not None
+    below = [one.value - one.low for one in (windowed.memory_range, plain.memory_range)]
+    # 40 of 48 layers keep 16,384 tokens instead of at most 1,024 x 4 conversations and a batch
+    each = 2 * 8 * 256 * 2
+    assert below[0] - below[1] > 40 * each * (16384 - 4 * 1024 - 4 * 512)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from probe.catalog.enrich import enrich
@@ -11,10 +12,11 @@ from probe.catalog.from_spec import from_spec
 from probe.catalog.models import find_model
 from probe.engines import mlx_lm
 from probe.engines.request import Request
+from probe.estimate.not_modeled import NotModeledError
 from probe.estimate.weights.checkpoint import checkpoint_weights
 from probe.model_files.hf_config import spec_from_config
 from probe.model_files.llama_cpp_form import as_llama_cpp_converts
-from probe.recommender.answer import Estimate, PlacementKind
+from probe.recommender.answer import Estimate, PlacementKind, Verdict
 from probe.recommender.estimators import answer_of
 from probe.recommender.options import Options
 from probe.units import GIB
@@ -111,3 +113,69 @@ def test_the_answer_stands_on_the_shared_memory_with_a_band() -> None:
         "mlx_lm.convert --hf-path Qwen/Qwen3-8B -q --q-bits 4 --mlx-path Qwen3-8B-4bit\n"
         "mlx_lm.server --model Qwen3-8B-4bit --prompt-cache-size 1"
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "layer_bytes", "layers"),
+    [
+        # 16 heads: keys of 128 + 64 and values of 128, written out for each head
+        ("deepseek-v2-lite", 2 * 16 * (128 + 64 + 128), 27),
+        # 40 heads: keys of 64 + 32 and values of 64
+        ("minicpm3-4b", 2 * 40 * (64 + 32 + 64), 62),
+        # the latent vector of 512 and a rotated key of 64
+        ("deepseek-v3", 2 * (512 + 64), 61),
+    ],
+)
+def test_latent_attention_is_cached_as_the_models_own_file_does_it(
+    model: str, layer_bytes: int, layers: int
+) -> None:
+    one, three = (
+        mlx_lm.memory_of(find_model(model), Request(context=16384, parallel=parallel)).kv_bytes
+        for parallel in (1, 3)
+    )
+    assert one == layers * layer_bytes * 16384
+    assert three == 3 * one
+
+
+def test_scores_of_latent_attention_grow_with_the_context() -> None:
+    """mlx-lm pull request 839: 128 heads take 1.25 MB more for each token of context."""
+    spec = find_model("deepseek-v3")
+    slope = (mlx_lm.prompt_bytes(spec, 32768).value - mlx_lm.prompt_bytes(spec, 16384).value) / 16384
+    assert slope == pytest.approx(1.25e6, rel=0.02)
+    whole = find_model("deepseek-v2-lite")
+    assert mlx_lm.prompt_bytes(whole, 32768) == mlx_lm.prompt_bytes(whole, 16384)
+
+
+def test_a_model_without_known_shapes_is_unknown_not_refused() -> None:
+    spec = msgspec.structs.replace(find_model("qwen3-8b"), dimensions=None)
+    with pytest.raises(NotModeledError):
+        mlx_lm.memory_of(spec, Request())
+    options = Options(engine="mlx", quantization="mlx-4bit")
+    estimate = answer_of(enrich(from_spec(MAC)), spec, options)
+    assert (estimate.fits, estimate.verdict) == (None, Verdict.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("asked", "quantization"),
+    [
+        ({"file_quantization": "mlx-6bit"}, "mlx-6bit"),  # a repository that somebody converted
+        ({"native_quantization": "mxfp4"}, "mxfp4"),
+        ({"file_quantization": "bf16"}, "mlx-8bit"),
+    ],
+)
+def test_what_is_published_quantized_is_taken_as_it_is(asked: dict[str, str], quantization: str) -> None:
+    spec = msgspec.structs.replace(find_model("qwen3-4b"), **asked)
+    estimate = answer_of(enrich(from_spec(MAC)), spec, Options(engine="mlx"))
+    assert estimate.quantization == quantization
+    assert ("mlx_lm.convert" in (estimate.command or "")) is (quantization == "mlx-8bit")
+
+
+@pytest.mark.parametrize(
+    ("model", "code"), [("qwen3-30b-a3b", "router_bits"), ("falcon-h1-0.5b", "states"), ("qwen3-8b", None)]
+)
+def test_what_is_not_computed_for_mlx_is_named(model: str, code: str | None) -> None:
+    left_out = {reason.code for reason in answer(model, quantization="mlx-4bit").not_modeled}
+    more = {f"desktop.mlx.not_modeled.{code}"} if code else set()
+    assert left_out == more | {
+        f"desktop.mlx.not_modeled.{name}" for name in ("kept_buffers", "server_caches", "speed")
+    }
