@@ -29,7 +29,7 @@ from scripts.speed_fit import DecodeFit, PromptFit, typical_ratios
 from scripts.speed_places import NAMES, ROOT
 from scripts.speed_rows import DATA, EXCLUDED, Case, is_llama_cpp, load
 from scripts.speed_splits import fit_splits
-from scripts.speed_terms import Key, device_weights, weighted_quantile
+from scripts.speed_terms import device_weights, weighted_quantile
 
 OUT: Final = ROOT / "catalogs" / "speed.json"
 # Asked of the ranges; devices left out then come out at 80 % or more.
@@ -59,21 +59,13 @@ def usable(cases: Sequence[Case]) -> list[Case]:
     ]
 
 
-class Start(NamedTuple):
-    """The solution on all rows, from which a fit without one device starts."""
-
-    decode: dict[Key, float]
-    prompt: dict[Key, float]
-
-
-def fit_constants(cases: Sequence[Case], start: Start | None = None) -> tuple[SpeedConstants, Start]:
+def fit_constants(cases: Sequence[Case]) -> SpeedConstants:
     """Constants from these rows, with unit spreads; ranges come from `with_spreads`."""
     ratios = typical_ratios()
     decode_fit = DecodeFit(cases, ratios=ratios)
-    decode = decode_fit.constants(start.decode if start else None)
+    decode = decode_fit.constants()
     prompt_fit = PromptFit(cases, decode, ratios=ratios)
-    prompt = prompt_fit.constants(start.prompt if start else None)
-    solution = Start(decode_fit.solution, prompt_fit.solution)
+    prompt = prompt_fit.constants()
     unit = Spread(low=1.0, high=1.0)
     base = SpeedConstants(
         schema_version=1,
@@ -88,7 +80,7 @@ def fit_constants(cases: Sequence[Case], start: Start | None = None) -> tuple[Sp
         decode_spread={"": unit},
         prompt_spread={"": unit},
     )
-    return msgspec.structs.replace(base, split=fit_splits(cases, base)), solution
+    return msgspec.structs.replace(base, split=fit_splits(cases, base))
 
 
 def newest(cases: Sequence[Case]) -> str:
@@ -159,10 +151,14 @@ def answer(case: Case, constants: SpeedConstants) -> Answer:
     )
 
 
-def without_each(cases: Sequence[Case], start: Start) -> dict[str, SpeedConstants]:
-    """For every device the constants fitted without its rows."""
+def without_each(cases: Sequence[Case]) -> dict[str, SpeedConstants]:
+    """For every device the constants fitted without its rows.
+
+    Each fit begins at the priors: begun at the solution of all rows, it would stop where the
+    left-out device pulled it.
+    """
     return {
-        name: fit_constants([case for case in cases if case.device_name != name], start)[0]
+        name: fit_constants([case for case in cases if case.device_name != name])
         for name in sorted({case.device_name for case in cases})
     }
 
@@ -320,8 +316,7 @@ def main() -> int:
     if options.check:
         return 0 if speed_constants().data_sha256 == data_hash() else 1
     cases = usable(load())
-    fitted, start = fit_constants(cases)
-    constants = with_spreads(fitted, cases, left_out(cases, without_each(cases, start)))
+    constants = with_spreads(fit_constants(cases), cases, left_out(cases, without_each(cases)))
     OUT.write_bytes(encode(constants))
     print(f"{OUT.relative_to(ROOT)}: {len(cases)} rows, {len({case.device_name for case in cases})} devices")
     return 0

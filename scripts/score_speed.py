@@ -131,9 +131,8 @@ def estimates(cases: Sequence[Case], *, leave_out: bool) -> dict[int, Given]:
         constants = speed_constants()
         return _given(placed, constants)
     training = usable(load(DATA))
-    fitted, start = fit_constants(training)
-    without = without_each(training, start)
-    shared = with_spreads(fitted, training, left_out(training, without))
+    without = without_each(training)
+    shared = with_spreads(fit_constants(training), training, left_out(training, without))
     found: dict[int, Given] = {}
     for name in sorted({case.device_name for case in placed}):
         own = without.get(name)

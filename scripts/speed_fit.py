@@ -7,7 +7,7 @@ over all rows at once with their derivatives; a test holds both against each oth
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, genera
 from probe.estimate.speed_device import SpeedDevice
 from probe.estimate.speed_prompt import large_gpu, many_cores, matrix_ratio, reading_seconds
 from scripts.speed_rows import Case
-from scripts.speed_terms import Array, Key, Prior, Terms, design, device_weights, gauss_newton
+from scripts.speed_terms import Array, Prior, Terms, design, device_weights, gauss_newton
 
 SHARPNESS: Final = 2.0  # of 1, 1.5, 2 and 3 the one with the least error on devices left out
 DECODE_SIGMA: Final = 0.08
@@ -89,7 +89,6 @@ class DecodeFit:
         self.ratios = ratios
         self.sharpness = sharpness
         self.terms = Terms()
-        self.solution: dict[Key, float] = {}
         self.names = [case.device_name for case in self.cases]
         self.inputs = self._inputs()
         self._columns()
@@ -186,7 +185,7 @@ class DecodeFit:
         for name, operations in KERNELS.items():
             self.terms.add("kernel", f"|{name}", Prior(math.log(operations), 0.8))
 
-    def fit(self, start: Mapping[Key, float] | None = None) -> Array:
+    def fit(self) -> Array:
         """The unknowns, in the order of the terms."""
         target = np.log(np.array([1 / (case.decode or 1.0) for case in self.cases]))
         return gauss_newton(
@@ -195,7 +194,6 @@ class DecodeFit:
             device_weights(self.names),
             self.terms,
             sigma=DECODE_SIGMA,
-            start=start,
         )
 
     def log_seconds(self, x: Array) -> tuple[Array, Array]:
@@ -228,10 +226,9 @@ class DecodeFit:
         )
         return np.log(total), jacobian
 
-    def constants(self, start: Mapping[Key, float] | None = None) -> DecodeConstants:
+    def constants(self) -> DecodeConstants:
         """The fitted terms, without those of single devices and boards."""
-        x = self.fit(start)
-        self.solution = {key: float(x[column]) for key, column in self.terms.index.items()}
+        x = self.fit()
         tables = tables_of(
             self.terms, x, ("efficiency", "kernel", "layer", "experts", "cache", "attention", "core_rate")
         )
@@ -317,7 +314,6 @@ class PromptFit:
         self.decode = decode
         self.ratios = ratios
         self.terms = Terms()
-        self.solution: dict[Key, float] = {}
         self.names = [case.device_name for case in self.cases]
         self._columns()
 
@@ -364,7 +360,7 @@ class PromptFit:
             self.design["rate"][line, many] = many_cores(case.prompt_devices[0])
             self.design["rate"][line, large] = large_gpu(case.prompt_devices[0], self.ratios)
 
-    def fit(self, start: Mapping[Key, float] | None = None) -> Array:
+    def fit(self) -> Array:
         """The unknowns, in the order of the terms."""
         first = [case.prompt_devices[0] for case in self.cases]
         shapes = [prompt_shape(case.spec) for case in self.cases if case.spec]
@@ -391,14 +387,11 @@ class PromptFit:
                 -d["rate"] + d["attention"] * (attention / (operations + attention))[:, None]
             )
 
-        return gauss_newton(
-            model, target, device_weights(self.names), self.terms, sigma=PROMPT_SIGMA, start=start
-        )
+        return gauss_newton(model, target, device_weights(self.names), self.terms, sigma=PROMPT_SIGMA)
 
-    def constants(self, start: Mapping[Key, float] | None = None) -> PromptConstants:
+    def constants(self) -> PromptConstants:
         """The fitted terms, without those of single devices."""
-        x = self.fit(start)
-        self.solution = {key: float(x[column]) for key, column in self.terms.index.items()}
+        x = self.fit()
         tables = tables_of(self.terms, x, ("rate", "attention", "core_rate"))
         return PromptConstants(**tables)
 

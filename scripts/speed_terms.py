@@ -7,7 +7,7 @@ they keep a device with many rows from bending its class.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -68,19 +68,12 @@ def gauss_newton(
     terms: Terms,
     *,
     sigma: float,
-    start: Mapping[Key, float] | None = None,
 ) -> Array:
-    """Unknowns that fit `target` best: soft-L1 on the rows, Gaussian priors on the terms.
-
-    Args:
-        start: values of an earlier fit, which only shorten the way.
-    """
+    """Unknowns that fit `target` best: soft-L1 on the rows, Gaussian priors on the terms."""
     priors = terms.priors
     mean = np.array([prior.mean for prior in priors])
     inverse = np.array([1 / prior.sd**2 for prior in priors])
     x: Array = mean.copy()
-    for key, column in terms.index.items():
-        x[column] = (start or {}).get(key, x[column])
 
     def cost(point: Array) -> float:
         residual = (model(point)[0] - target) / sigma
