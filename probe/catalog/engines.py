@@ -110,18 +110,10 @@ class EngineBuild(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     retrieved: str
 
 
-class EngineDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule of thumb among engines, in words."""
-
-    when: str
-    then: str
-
-
 class _EngineFile(msgspec.Struct, frozen=True):
     engines: tuple[EngineSpec, ...]
     releases: tuple[EngineRelease, ...]
     builds: tuple[EngineBuild, ...]
-    decisions: tuple[EngineDecision, ...]
 
 
 @cache
@@ -141,11 +133,6 @@ def all_engines() -> tuple[EngineSpec, ...]:
 def all_releases() -> tuple[EngineRelease, ...]:
     """Every release row, oldest first within an engine."""
     return _file().releases
-
-
-def engine_decisions() -> tuple[EngineDecision, ...]:
-    """Which engine for which machine, in words, for pages that explain."""
-    return _file().decisions
 
 
 def find_engine(name: str) -> EngineSpec:

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from probe.errors import InputError
 from probe.machine import OperatingSystem, OsFamily
-from probe.units import GIB, TIB, parse_memory_size
+from probe.units import TIB, parse_memory_size
 
 MAX_DEVICES: Final = 72  # the largest NVLink domain sold (NVL72)
 MAX_SOCKETS: Final = 8
@@ -155,8 +155,3 @@ def parse_memory(part: str) -> TypedMemory | None:
     if channels is not None and not 1 <= channels <= MAX_CHANNELS:
         raise InputError("input.spec_channels_impossible", part=part, limit=MAX_CHANNELS)
     return TypedMemory(total, kind, _checked_speed(part, kind, mt_per_s), channels)
-
-
-def size_words(size_bytes: int) -> str:
-    """`64GB`: a memory size as it is typed."""
-    return f"{size_bytes / GIB:g}GB"

@@ -31,14 +31,6 @@ class EngineAsk(NamedTuple):
     program: str | None = None
 
 
-class BenchResult(NamedTuple):
-    """What was measured, and what must be said about it."""
-
-    measurements: tuple[Measurement, ...]
-    runs: "tuple[BenchRun, ...]"
-    notes: tuple[Reason, ...]
-
-
 Tell = Callable[[str], None]  # a message key
 
 
