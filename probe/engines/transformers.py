@@ -319,23 +319,23 @@ def _causes(
 
 
 def command(spec: ModelSpec, quantization: str, device_map: str) -> str:
-    """Two lines of Python that load what was computed."""
+    """A line of Python that loads what was computed, quoted as cmd.exe, PowerShell and sh take it."""
     model, is_stored = checkpoint_argument(spec, quantization)
-    options = [f'"{model}"', f'device_map="{device_map}"']
+    options = [f"'{model}'", f"device_map='{device_map}'"]
     names = "AutoModelForCausalLM"
     if quantization.startswith("bnb") and not is_stored:
         width = (
             "load_in_8bit=True"
             if quantization == "bnb-int8"
-            else 'load_in_4bit=True, bnb_4bit_quant_type="nf4"'
+            else "load_in_4bit=True, bnb_4bit_quant_type='nf4'"
         )
         if quantization == "bnb-nf4-double":
             width += ", bnb_4bit_use_double_quant=True"
         names += ", BitsAndBytesConfig"
         options.append(f"quantization_config=BitsAndBytesConfig({width})")
     else:
-        options.append('dtype="auto"')
+        options.append("dtype='auto'")
     return (
-        f"python -c 'from transformers import {names}; "
-        f"model = AutoModelForCausalLM.from_pretrained({', '.join(options)})'"
+        f'python -c "from transformers import {names}; '
+        f'model = AutoModelForCausalLM.from_pretrained({", ".join(options)})"'
     )

@@ -44,7 +44,7 @@ def cache_bytes(found: Estimate) -> int:
         ("tensorrt-llm", ("trtllm-serve serve ", "--max_seq_len 8192", "--max_batch_size 1")),
         ("exllamav3", ("--max-seq-len 8192", "--cache-size 8192", "--cache-mode FP16")),
         ("exllamav2", ("--max-seq-len 8192", "--cache-size 8192")),
-        ("transformers", ("AutoModelForCausalLM.from_pretrained(", 'device_map="auto"')),
+        ("transformers", ("AutoModelForCausalLM.from_pretrained(", "device_map='auto'")),
     ],
 )
 def test_command_sets_what_was_computed(engine: str, words: tuple[str, ...]) -> None:
@@ -140,7 +140,7 @@ def test_transformers_answers_on_an_office_pc_without_a_gpu() -> None:
     assert found.placement.kind is PlacementKind.CPU
     assert 3 * GIB < (found.memory.total_bytes or 0) < 6 * GIB
     assert found.speed.decode_tokens_per_s is not None
-    assert 'device_map="cpu"' in (found.command or "")
+    assert "device_map='cpu'" in (found.command or "")
 
 
 def test_transformers_names_the_gpu_where_the_ram_is_not_known() -> None:
