@@ -213,10 +213,11 @@ def _build_reason(situation: Situation, engine: str, build: EngineBuild | None) 
     lowest = min((str(d.compute_capability) for d in situation.usable if d.compute_capability), default=None)
     branch = last_driver_branch(lowest) if lowest is not None else None
     if branch is not None:
-        return Reason(
-            code="preflight.instead.old_card",
-            values={"build": build.id, "branch": branch, "driver": driver_of(situation.machine)},
-        )
+        values: dict[str, FactValue] = {"build": build.id, "branch": branch}
+        driver = driver_of(situation.machine)
+        if driver is None:
+            return Reason(code="preflight.instead.old_card_driver_unknown", values=values)
+        return Reason(code="preflight.instead.old_card", values={**values, "driver": driver})
     return Reason(code="preflight.instead.build", values={"build": build.id})
 
 

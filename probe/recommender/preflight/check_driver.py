@@ -71,19 +71,19 @@ def judge_driver_mismatch(situation: Situation) -> Check | None:
     if module and library and version_key(module) != version_key(library):
         result = Result.WARN if situation.usable else Result.FAIL
         return check("driver_mismatch", result, f"{module} / {library}", fix="fix")
-    if situation.usable:
+    if situation.usable and situation.driver_read:
         return passed("driver_mismatch", module or driver_of(situation.machine))
     return unknown("driver_mismatch")
 
 
 def judge_nouveau(situation: Situation) -> Check | None:
     """The open driver holds the card."""
-    if not situation.nvidia:
+    if not situation.nvidia or situation.windows:
         return None
     modules = situation.server.modules if situation.server else None
     if situation.state_reason("nouveau") is not None:
         return check("nouveau", Result.FAIL, "nouveau", fix="fix")
-    if situation.usable:
+    if situation.usable and situation.driver_read:
         return passed("nouveau", "-")
     if modules is None:
         return unknown("nouveau")
@@ -95,7 +95,7 @@ def judge_nouveau(situation: Situation) -> Check | None:
 
 def judge_nvidia_module(situation: Situation) -> Check | None:
     """NVIDIA's kernel modules are loaded; CUDA needs nvidia_uvm too."""
-    if not situation.nvidia:
+    if not situation.nvidia or situation.windows:
         return None
     modules = situation.server.modules if situation.server else None
     if situation.state_reason("module_not_loaded", "no_driver") is not None:
@@ -104,7 +104,7 @@ def judge_nvidia_module(situation: Situation) -> Check | None:
         return passed("nvidia_module", "dxgkrnl")
     if modules and "nvidia" in modules and "nvidia_uvm" not in modules:
         return check("nvidia_module", Result.WARN, "nvidia", fix="fix_uvm")
-    if situation.usable:
+    if situation.usable and situation.driver_read:
         return passed("nvidia_module", "nvidia")
     return unknown("nvidia_module")
 
@@ -127,7 +127,7 @@ def judge_kernel_module_type(situation: Situation) -> Check | None:
         return None
     is_open = situation.server.kernel_module_open if situation.server else None
     seen = None if is_open is None else ("open" if is_open else "proprietary")
-    if situation.usable:
+    if situation.usable and situation.driver_read:
         return passed("kernel_module_type", seen or "nvidia")
     lowest = situation.lowest_capability
     if is_open is None or lowest is None:

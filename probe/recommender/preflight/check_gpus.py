@@ -191,8 +191,8 @@ def judge_compute_mode(situation: Situation) -> Check | None:
         return check("compute_mode", Result.FAIL, "prohibited", fix="fix")
     if any(mode.startswith("exclusive") for mode in modes):
         return check("compute_mode", Result.WARN, ", ".join(sorted(modes)), fix="fix_exclusive")
-    if modes or situation.usable:
-        return passed("compute_mode", ", ".join(sorted(modes)) or "usable")
+    if modes or (situation.usable and situation.driver_read):
+        return passed("compute_mode", ", ".join(sorted(modes)) or "default")
     return unknown("compute_mode")
 
 

@@ -9,6 +9,7 @@ import msgspec
 from probe.catalog.engines import EngineRelease, EngineSpec
 from probe.catalog.model_spec import ModelSpec
 from probe.engines.vllm_budget import parse_capability
+from probe.engines.vllm_requirements import driver_of
 from probe.errors import FactValue
 from probe.machine import Accelerator, AcceleratorState, Machine, OsFamily
 from probe.machine.server import ServerFacts
@@ -90,9 +91,14 @@ class Situation:
         return (self.machine.cpu.architecture or "").lower() in ARM
 
     @property
-    def for_nvidia(self) -> bool:
-        """Whether the judged build is the one for NVIDIA GPUs."""
-        return self.ask.build is None and "cuda" in self.engine.backends
+    def windows(self) -> bool:
+        """Windows itself; WSL counts as Linux."""
+        return self.machine.host.os.family is OsFamily.WINDOWS
+
+    @cached_property
+    def driver_read(self) -> bool:
+        """Whether the driver was looked at: a machine described in words says nothing about it."""
+        return self.server is not None or driver_of(self.machine) is not None
 
     @cached_property
     def nvidia(self) -> tuple[Accelerator, ...]:
