@@ -22,6 +22,9 @@ from probe.recommender.pools import backend_of
 
 OK, LIMITED, NO, UNKNOWN = "ok", "limited", "no", "unknown"
 _ROLES_SHOWN = ("server", "desktop", "library")
+_BACKEND_NAMES = {
+    "cuda": "CUDA", "metal": "Metal", "rocm": "ROCm", "vulkan": "Vulkan", "sycl": "SYCL", "xpu": "Intel XPU",
+}  # fmt: skip
 
 
 class EngineVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,15 +55,15 @@ def _judge(engine: EngineSpec, machine: Machine) -> EngineVerdict:
         return EngineVerdict(
             engine=engine.id, verdict=UNKNOWN, reasons=(Reason(code="answer.engine.os_unknown"),)
         )
+    if engine.id == "mlx-lm" and not any(device.vendor == "apple" for device in machine.accelerators):
+        return EngineVerdict(
+            engine=engine.id, verdict=NO, reasons=(Reason(code="answer.engine.needs_apple"),)
+        )
     stance = "yes" if system is None else engine.os.get(system, "unknown")
     if stance in ("no", "unknown"):
         code = "answer.engine.needs_linux" if system != "linux" else "answer.engine.os_unknown"
         return EngineVerdict(
             engine=engine.id, verdict=NO if stance == "no" else UNKNOWN, reasons=(Reason(code=code),)
-        )
-    if engine.id == "mlx-lm" and not any(device.vendor == "apple" for device in machine.accelerators):
-        return EngineVerdict(
-            engine=engine.id, verdict=NO, reasons=(Reason(code="answer.engine.needs_apple"),)
         )
     devices = machine.usable_gpus()
     if not devices:
@@ -75,9 +78,14 @@ def _judge(engine: EngineSpec, machine: Machine) -> EngineVerdict:
         return EngineVerdict(
             engine=engine.id,
             verdict=verdict,
-            reasons=(Reason(code="answer.engine.runs_on", values={"backend": shared[0]}),),
+            reasons=(_runs_on(shared[0]),),
         )
     return _without_gpu(engine)
+
+
+def _runs_on(backend: str) -> Reason:
+    name = _BACKEND_NAMES.get(backend, backend)
+    return Reason(code="answer.engine.runs_on", values={"backend": name})
 
 
 def _system_key(machine: Machine) -> str | None:
@@ -114,7 +122,7 @@ def _with_nvidia(engine: EngineSpec, machine: Machine, devices: list[Accelerator
         return EngineVerdict(
             engine=engine.id,
             verdict=OK,
-            reasons=(Reason(code="answer.engine.runs_on", values={"backend": "cuda"}),),
+            reasons=(_runs_on("cuda"),),
         )
     if all(reason.code == "answer.engine.driver_unknown" for reason in best):
         return EngineVerdict(engine=engine.id, verdict=OK, reasons=tuple(best))
