@@ -48,7 +48,7 @@ def plan(
     Without an asked quantization every machine is judged at Q4_K_M or the model's own
     form, so that machines are compared at the same quality; an engine that does not load
     GGUF files takes the best of its formats. Where no machine of a group is comfortable,
-    the best of the group is shown with its verdict.
+    the smallest with the group's best verdict is shown; where a speed was asked, the fastest.
 
     Args:
         wanted_tokens_per_s: a decode speed that must be reached besides the verdict.
@@ -64,7 +64,7 @@ def plan(
             None,
         )
         if index is None:
-            index = max(range(len(answers)), key=lambda place: _order(answers[place][1]))
+            index = _second_best([answer for _, answer in answers], wanted_tokens_per_s)
             if _RANK[answers[index][1].verdict] <= _RANK[Verdict.UNKNOWN]:
                 continue
         machine, answer = answers[index]
@@ -79,6 +79,12 @@ def plan(
             )
         )
     return tuple(chosen)
+
+
+def _second_best(answers: list[Estimate], wanted_tokens_per_s: float | None) -> int:
+    if wanted_tokens_per_s is not None:
+        return max(range(len(answers)), key=lambda place: _order(answers[place]))
+    return max(range(len(answers)), key=lambda place: _RANK[answers[place].verdict])  # the first of equals
 
 
 def _order(answer: Estimate) -> tuple[int, float]:
