@@ -212,6 +212,8 @@ def _on_cpu(spec: ModelSpec, weights: WeightBytes, request: Request, devices: En
         return pool is not None and (found.total_bytes or 0) <= pool
 
     fits = None if need is None or pool is None else holds(memory)
+    if need is None and pool is not None and loaded_bytes(spec, weights) > pool:
+        fits = False
     return EngineAnswer(
         devices=("cpu",),
         memory=MemoryBreakdown(per_device=filled),
@@ -303,8 +305,9 @@ def _causes(
     where: str,
 ) -> tuple[Reason, ...]:
     causes = []
-    if spec.max_context and request.context > spec.max_context:
-        values = {"context": request.context, "trained": spec.max_context}
+    length = min(request.context, spec.max_context) if spec.max_context else request.context
+    if length < request.context:
+        values = {"context": request.context, "trained": length}
         causes.append(Reason(code="engines.context_cut", values={**values}))
     if fits is False:
         values = {"need_bytes": need or loaded_bytes(spec, weights), "room_bytes": pool or 0}
@@ -314,7 +317,7 @@ def _causes(
         causes.append(Reason(code="verdict.no_memory_known", values={"need_bytes": needed}))
     elif fits is None:
         causes.append(Reason(code="engines.cache_unknown"))
-    causes.append(Reason(code="engines.transformers.whole_prompt", values={"context": request.context}))
+    causes.append(Reason(code="engines.transformers.whole_prompt", values={"context": length}))
     return tuple(causes)
 
 

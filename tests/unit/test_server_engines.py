@@ -158,3 +158,93 @@ def test_sglang_leaves_room_for_images_by_the_size_of_the_tower(tower: dict[str,
 def test_sglang_quantizes_to_bitsandbytes_while_loading() -> None:
     found = answer("sglang", H100, "llama-3.1-8b", "bnb-nf4")
     assert "--quantization bitsandbytes" in (found.command or "")
+
+
+# -- ExLlama and Transformers ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("engine", "quantization"),
+    [("exllamav3", "exl3-4.0bpw"), ("exllamav2", "exl2-4.0bpw"), ("transformers", "bf16")],
+)
+def test_every_engine_cuts_the_context_and_looks_at_free_memory(engine: str, quantization: str) -> None:
+    cut = answer(engine, H100, "phi-4", quantization, context=65536)
+    assert "engines.context_cut" in codes(cut)
+    assert all(
+        reason.values["context"] == 16384
+        for reason in cut.reasons
+        if reason.code == "engines.transformers.whole_prompt"
+    )
+    for free_bytes, now in ((60 * GIB, True), (3 * GIB, False), (None, None)):
+        found = answer(engine, H100, "llama-3.1-8b", quantization, free_bytes=free_bytes)
+        assert (found.fits, found.fits_now) == (True, now)
+
+
+@pytest.mark.parametrize(("engine", "quantization"), [("exllamav3", "exl3-4.0bpw"), ("transformers", "bf16")])
+def test_weights_that_fit_nowhere_are_refused_though_the_cache_is_unknown(
+    engine: str, quantization: str
+) -> None:
+    """DeepSeek-V4-Flash has 284 billion weights; neither 24 GB nor 64 GB of RAM hold them."""
+    small = answer(engine, ONE, "deepseek-v4-flash", quantization)
+    assert (small.fits, small.verdict) == (False, Verdict.NO)
+    assert "engines.cache_unknown" not in codes(small)
+    large = answer(engine, EIGHT, "deepseek-v4-flash", quantization)
+    assert (large.fits, large.verdict) == (None, Verdict.UNKNOWN)
+    assert "engines.cache_unknown" in codes(large)
+
+
+@pytest.mark.parametrize("engine", ["exllamav3", "exllamav2"])
+def test_exllama_tells_a_cache_too_large_from_weights_too_large(engine: str) -> None:
+    form = {"exllamav3": "exl3-4.0bpw", "exllamav2": "exl2-4.0bpw"}[engine]
+    cache = answer(engine, ONE, "qwen3-32b", form, context=40960, parallel=8)
+    weights = answer(engine, ONE, "llama-3.3-70b", form)
+    assert "engines.exllama.cache_short" in codes(cache)
+    assert "engines.exllama.weights_short" in codes(weights)
+    assert (cache.fits, weights.fits, weights.max_context) == (False, False, 0)
+    assert cache.max_context
+
+
+def test_exllama_keeps_states_beside_the_cache() -> None:
+    """Qwen3-Next: 12 of 48 layers have keys and values of 2 heads of 256."""
+    found = answer("exllamav3", H100, "qwen3-next-80b-a3b", "exl3-4.0bpw")
+    device = found.memory.per_device[0]
+    assert device.kv_cache_bytes == 12 * 2 * 2 * 256 * 2 * 8192
+    assert device.recurrent_state_bytes
+
+
+@pytest.mark.parametrize(
+    ("quantization", "words"),
+    [
+        ("bnb-int8", "BitsAndBytesConfig(load_in_8bit=True)"),
+        ("bnb-nf4", "BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4')"),
+        ("bnb-nf4-double", "bnb_4bit_use_double_quant=True)"),
+    ],
+)
+def test_transformers_is_told_how_to_quantize(quantization: str, words: str) -> None:
+    found = answer("transformers", H100, "llama-3.1-8b", quantization)
+    assert words in (found.command or "")
+
+
+def test_eight_bits_may_take_more_than_computed() -> None:
+    """LLM.int8 may keep a twentieth of the weights beside them: only the upper end knows."""
+    wide, narrow = (answer("transformers", H100, "llama-3.1-8b", form) for form in ("bnb-int8", "bnb-nf4"))
+    assert wide.memory_range is not None
+    assert narrow.memory_range is not None
+    above = [one.high - one.value for one in (wide.memory_range, narrow.memory_range)]
+    assert above[0] > above[1] + GIB // 4
+
+
+def test_unequal_cards_hold_unequal_parts_where_the_small_one_must() -> None:
+    """27 GiB on 24 and 12 GiB: in proportion, two thirds and one third."""
+    pair = "RTX 4090; RTX 3060 12GB; 16GB DDR5-5600 x2; ubuntu 24.04"
+    found = answer("transformers", pair, "phi-4", "bf16", context=4096)
+    assert found.placement.devices == ("gpu0", "gpu1")
+    large, small = (device.weights_bytes for device in found.memory.per_device)
+    assert large / small == pytest.approx(2, rel=0.01)
+
+
+def test_without_known_ram_transformers_says_what_it_needs() -> None:
+    found = answer("transformers", "Core i5-8500; windows 11", "qwen3-1.7b", "bf16")
+    assert (found.fits, found.verdict, found.max_context) == (None, Verdict.UNKNOWN, None)
+    needed = next(reason for reason in found.reasons if reason.code == "verdict.no_memory_known")
+    assert needed.values["need_bytes"] == found.memory.total_bytes
