@@ -7,13 +7,17 @@ import msgspec
 import pytest
 
 from probe.catalog.model_spec import ModelSpec
-from probe.catalog.models import find_model
+from probe.catalog.models import all_models, find_model
 from probe.engines.llama_cpp import hparams_of
 from probe.estimate.compute_graph.decoder import RECIPES, rotates
 from probe.estimate.gguf_metadata import gguf_metadata
+from probe.estimate.kv_cache import CacheCells, fits_blocks, kv_bytes_per_layer
 from probe.estimate.llama_hparams import hparams_from_metadata
-from probe.estimate.tensors import model_tensors
+from probe.estimate.not_modeled import NotModeledError
+from probe.estimate.tensors import model_layout, model_tensors
 from probe.estimate.training import Method, TrainingSetup, training_memory
+from probe.estimate.training_activations import ALL_LINEAR, Kept, layer_bytes
+from probe.estimate.weights import checkpoint_weights
 from probe.estimate.weights.gguf import gguf_types
 from probe.units import GIB
 
@@ -126,3 +130,195 @@ def test_every_fourth_layer_of_smollm_3_is_not_turned() -> None:
     h = hparams_of(spec)
     turned = [rotates(h, RECIPES[h.architecture], layer) for layer in range(8)]
     assert turned == [True, True, True, False, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "window"),
+    [
+        ("gemma-2-9b", "SFSFSFSF", 4096),
+        ("llama-4-scout", "SSSFSSSFSSSFSSSF", 8192),
+        ("command-r7b", "SSSFSSSF", 4096),
+        ("exaone-4.0-32b", "SSSFSSSF", 4096),
+        ("mimo-v2-flash", "FSSSSF", 128),
+        ("exaone-4.0-1.2b", "FFFF", 0),
+    ],
+)
+def test_layers_with_a_window_lie_where_config_json_puts_them(name: str, first: str, window: int) -> None:
+    """layer_types of config.json, and attention_chunk_size of Llama 4: S slides, F sees everything."""
+    h = hparams_of(find_model(name))
+    assert "".join("S" if slides else "F" for slides in h.sliding)[: len(first)] == first
+    assert h.window == window
+
+
+@pytest.mark.parametrize(
+    ("architecture", "told", "first", "window"),
+    [
+        # SmallThinker: a window in every layer but the first of four, once the file says that it has one.
+        ("smallthinker", 4096, "FSSSFSSS", 4096),
+        ("smallthinker", 0, "FFFFFFFF", 0),
+        # PLaMo 3: seven layers slide, the eighth sees everything.
+        ("plamo3", 2048, "SSSSSSSF", 2048),
+        # LFM2: layers with one key head slide like any other with attention.
+        ("lfm2", 1024, "SSSSSSSS", 1024),
+    ],
+)
+def test_files_without_a_pattern_slide_as_their_architecture_does(
+    architecture: str, told: int, first: str, window: int
+) -> None:
+    """load_swa_pattern of src/models/<architecture>.cpp."""
+    metadata = {"block_count": 8, "embedding_length": 1024, "vocab_size": 1000, "attention.head_count": 8}
+    metadata |= {"attention.head_count_kv": 1, "attention.sliding_window": told, "shortconv.l_cache": 3}
+    h = hparams_from_metadata(
+        {"general.architecture": architecture}
+        | {f"{architecture}.{key}": value for key, value in metadata.items()}
+    )
+    assert "".join("S" if slides else "F" for slides in h.sliding) == first
+    assert h.window == window
+
+
+@pytest.mark.parametrize("name", ["qwen3-next-80b-a3b", "minimax-m1-80k"])
+def test_files_without_a_list_have_their_attention_where_the_catalog_has_it(name: str) -> None:
+    """full_attention_interval: every fourth layer of Qwen3-Next, every eighth of MiniMax-01."""
+    told = gguf_metadata(find_model(name))
+    silent = {key: value for key, value in told.items() if not key.endswith("recurrent_layers")}
+    assert silent != told
+    assert hparams_from_metadata(silent).recurrent == hparams_from_metadata(told).recurrent
+
+
+def test_lists_of_layers_have_an_entry_for_each_block() -> None:
+    """Prediction blocks included; llama.cpp refuses an array of another length."""
+    lists = 0
+    for spec in all_models():
+        try:
+            metadata = gguf_metadata(spec)
+        except NotModeledError:
+            continue
+        blocks = metadata[f"{spec.architecture}.block_count"]
+        for key, value in metadata.items():
+            if isinstance(value, list) and not key.endswith("indexer.types"):
+                lists += 1
+                assert (spec.id, key, len(value)) == (spec.id, key, blocks)
+    assert lists > 50
+
+
+@pytest.mark.parametrize(
+    ("name", "queries", "key"),
+    [("deepseek-v3", 1536, 192), ("glm-5", 2048, 256), ("deepseek-v2-lite", None, 192)],
+)
+def test_latent_attention_has_keys_of_both_parts(name: str, queries: int | None, key: int) -> None:
+    """qk_nope_head_dim + qk_rope_head_dim of config.json, and q_lora_rank where queries are compressed."""
+    metadata = gguf_metadata(find_model(name))
+    found = {name.partition(".attention.")[2]: value for name, value in metadata.items()}
+    assert (found.get("q_lora_rank"), found["key_length_mla"]) == (queries, key)
+
+
+@pytest.mark.parametrize(("name", "inner"), [("mamba-2.8b", 5120), ("nemotron-nano-9b-v2", 10_240)])
+def test_inner_width_of_mamba_is_heads_times_head_or_twice_the_hidden(name: str, inner: int) -> None:
+    """Mamba has no heads and expands 2560 twofold; Nemotron Nano has 128 heads of 80, not 2 x 4480."""
+    assert hparams_of(find_model(name)).ssm_inner == inner
+
+
+@pytest.mark.parametrize("name", ["qwen3-next-80b-a3b", "kimi-linear-48b-a3b"])
+def test_configs_that_do_not_say_have_convolutions_of_four(name: str) -> None:
+    """Default of linear_conv_kernel_dim (Qwen3-Next) and of short_conv_kernel_size (Kimi Linear)."""
+    row = find_model(name)
+    assert row.dimensions is not None
+    dimensions = msgspec.structs.replace(row.dimensions, linear_conv_kernel_dim=None)
+    silent = msgspec.structs.replace(row, id="test/silent", origin="checkpoint", dimensions=dimensions)
+    assert hparams_of(silent).ssm_conv == 4
+
+
+def test_states_of_deepseek_v4_are_kept_for_each_conversation() -> None:
+    """F32 keys and scores of the window being compressed (src/llama-kv-cache-dsv4.cpp).
+
+    Ratio 4: 8 tokens of twice 512 + 128 values; ratio 128: 128 tokens of 512; without compression none.
+    """
+    h = hparams_of(find_model("deepseek-v4-flash"))
+    none = CacheCells(full=0, sliding=0, streams=1, sequences=3, context=0)
+    states = kv_bytes_per_layer(h, none, type_k="f16", type_v="f16", flash_attention=True)
+    kinds = dict(zip(h.compress_ratios, states, strict=True))
+    assert kinds == {0: 0, 4: 3 * 81_920, 128: 3 * 524_288}
+
+
+def test_heads_that_do_not_divide_are_found_behind_layers_without_a_cache() -> None:
+    """Qwen3-Next begins with three layers that have none; 80 values are not whole blocks of 32."""
+    h = hparams_of(find_model("qwen3-next-80b-a3b"))
+    narrow = msgspec.structs.replace(h, key_size=(80,) * h.layers)
+    assert not h.cached[0]
+    assert fits_blocks(h, "q8_0", "q8_0")
+    assert fits_blocks(narrow, "f16", "q8_0")
+    assert not fits_blocks(narrow, "q8_0", "f16")
+
+
+def test_both_caches_of_four_bits_with_one_scale_are_equal() -> None:
+    """q4_0 and iq4_nl: 16 bytes of codes and a half-precision scale for 32 numbers (ggml-common.h)."""
+    h = hparams_of(find_model("llama-3.1-8b"))
+    cells = CacheCells(full=8192, sliding=8192, streams=1, sequences=1, context=8192)
+    plain, lookup = (
+        kv_bytes_per_layer(h, cells, type_k=kind, type_v=kind, flash_attention=True)
+        for kind in ("q4_0", "iq4_nl")
+    )
+    assert lookup == plain
+
+
+def test_unknown_architecture_of_no_family_is_spread_evenly() -> None:
+    """Qwen3-8B's shapes with 9 G parameters, a third of them used: table and head of 4096 x 151,936 each."""
+    spec = msgspec.structs.replace(
+        find_model("qwen3-8b"),
+        origin="checkpoint",
+        architecture="of-next-year",
+        model_type="of-next-year",
+        params_text=9_000_000_000,
+        params_active=3_000_000_000,
+    )
+    weights = checkpoint_weights(spec, "bf16")
+    table = 4096 * 151_936
+    assert not weights.exact
+    assert (weights.token_embedding_bytes, weights.output_bytes) == (2 * table, 2 * table)
+    assert sum(weights.layers) == pytest.approx(2 * (9_000_000_000 - 2 * table), abs=2 * 36)
+    assert (len(weights.layers), len(set(weights.layers))) == (36, 1)
+    assert sum(weights.layer_active) / sum(weights.layers) == pytest.approx(1 / 3, abs=1e-6)
+
+
+@pytest.mark.parametrize("format_name", ["int8", "fp8"])
+def test_formats_of_eight_bits_have_a_scale_of_16_bits_for_each_row(format_name: str) -> None:
+    """compressed-tensors stores weight_scale as bf16 [rows, 1]; Qwen3-8B."""
+    shapes = (
+        (4096, 4096),
+        (1024, 4096),
+        (1024, 4096),
+        (4096, 4096),
+        (12288, 4096),
+        (12288, 4096),
+        (4096, 12288),
+    )
+    linears = sum(rows * columns + 2 * rows for rows, columns in shapes)
+    assert set(checkpoint_weights(find_model("qwen3-8b"), format_name).layers) == {
+        linears + 2 * (2 * 4096 + 2 * 128)
+    }
+
+
+def test_band_of_a_layer_that_is_not_followed_is_wide() -> None:
+    """Jamba's Mamba layers: at most 1.8 times what is computed (catalogs, our prior)."""
+    spec = find_model("jamba-mini-1.7")
+    setup = TrainingSetup(flash_attention=False, sequence=8192)
+    compute = training_memory(spec, setup).compute
+    assert 1.7 < compute.high / compute.value < 1.81
+
+
+def test_full_training_keeps_the_inputs_that_adapters_on_all_matrices_keep() -> None:
+    """Mamba-2: beside those, only the trained norm keeps its normalized input."""
+    layout = model_layout(find_model("mamba2-2.7b"))
+    adapted = Kept(
+        trains_all=False,
+        residual=2,
+        cast_copies=False,
+        targets=(ALL_LINEAR,),
+        rank=0,
+        flash_attention=True,
+        sequence=1,
+    )
+    trained = adapted._replace(trains_all=True)
+    parts = layout.templates[0]
+    more = layer_bytes(layout, parts, trained).saved - layer_bytes(layout, parts, adapted).saved
+    assert more == pytest.approx(2 * 2560, abs=16)  # convolution, decay and skip have no adapter
