@@ -21,10 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from probe.estimate.roofline import reading_rate
 from probe.estimate.speed_class import CPU
-from scripts.score_speed import decode_groups
+from scripts.score_speed import decode_groups, percentile
 from scripts.speed_places import number
 from scripts.speed_rows import Case, is_llama_cpp, load
-from scripts.speed_terms import weighted_quantile
 
 GROUPS: Final = ("dense", "rtx", "client_cpu", "moe")
 # Bytes a parameter that llmfit takes (llmfit-core/src/models.rs, quant_bytes_per_param).
@@ -79,15 +78,9 @@ def main() -> int:
         for name in ("probe", "llmfit", "0.70 roofline", "roofline"):
             values = sorted(errors[(group, name)])
             if values:
-                middle, high = (_at(values, share) for share in (0.5, 0.9))
+                middle, high = (percentile(values, share) for share in (0.5, 0.9))
                 print(f"{group:<12}{name:<16}{len(values):>6}{middle:>9.1%}{high:>9.1%}")
     return 0
-
-
-def _at(values: list[float], share: float) -> float:
-    import numpy as np
-
-    return weighted_quantile(np.array(values), np.ones(len(values)), share)
 
 
 if __name__ == "__main__":

@@ -86,22 +86,23 @@ def score(points: Sequence[Point]) -> Score:
     if not points:
         return Score(rows=0, devices=0, median=None, p90=None, p95=None, worst=None, coverage=None)
     errors = sorted(point.error for point in points)
-
-    def at(share: float) -> float:
-        place = share * (len(errors) - 1)
-        low = math.floor(place)
-        high = min(low + 1, len(errors) - 1)
-        return errors[low] + (errors[high] - errors[low]) * (place - low)
-
     return Score(
         rows=len(points),
         devices=len({point.case.device_name for point in points}),
-        median=at(0.5),
-        p90=at(0.9),
-        p95=at(0.95),
+        median=percentile(errors, 0.5),
+        p90=percentile(errors, 0.9),
+        p95=percentile(errors, 0.95),
         worst=errors[-1],
         coverage=sum(point.covered for point in points) / len(points),
     )
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The value below which `share` of the sorted values lie, interpolated."""
+    place = share * (len(ordered) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
 def given_of(case: Case, constants: SpeedConstants) -> Given:
