@@ -200,6 +200,74 @@ def test_the_total_stands_inside_its_band() -> None:
         assert band.low < band.value == estimate.memory.total_bytes < band.high
 
 
+@pytest.mark.parametrize(
+    ("context", "gpu", "batch"),
+    [
+        (4096, OllamaGpu(total_bytes=24 * GIB, free_bytes=24 * GIB, cuda=True), 512),
+        (16384, OllamaGpu(total_bytes=24 * GIB, free_bytes=24 * GIB, cuda=True), 512),
+        (16384, OllamaGpu(total_bytes=8 * GIB, free_bytes=8 * GIB, cuda=True), 256),
+        # on AMD flash attention is no reason for smaller batches
+        (16384, OllamaGpu(total_bytes=24 * GIB, free_bytes=24 * GIB), 1024),
+    ],
+)
+def test_ollama_computes_smaller_batches_without_flash_attention(
+    context: int, gpu: OllamaGpu, batch: int
+) -> None:
+    spec = find_model("qwen3-8b")
+    assert ollama.own_batch(spec, context, 5 * GIB, (gpu,), flash_attention=False) == batch
+
+
+def test_flash_attention_as_asked_goes_before_ollamas_own_choice() -> None:
+    old = OllamaGpu(total_bytes=8 * GIB, free_bytes=8 * GIB, cuda=True, capability=(5, 2))
+    assert ollama.own_flash_attention(True, (old,)) is True
+    assert ollama.own_flash_attention(None, (old,)) is False
+
+
+def test_ollama_embeds_one_text_at_a_time() -> None:
+    estimate = answer("ollama", "bge-m3", GAMING_PC, parallel=4, context=8192)
+    assert (estimate.fits, estimate.parallel) == (True, 1)
+    assert "desktop.ollama.one_conversation" in codes(estimate)
+
+
+def test_a_context_above_the_trained_one_is_lowered_and_told() -> None:
+    estimate = answer("ollama", "qwen3-8b", GAMING_PC, context=100_000)
+    lowered = next(one for one in estimate.reasons if one.code == "desktop.ollama.context_lowered")
+    assert lowered.values == {"asked": 100_000, "context": 40_960}
+    assert estimate.context == 40_960
+
+
+@pytest.mark.parametrize(
+    ("ram", "quantization", "name"),
+    [(16, "Q4_K_M", "qwen3:14b"), (13, "Q3_K_M", "hf.co/unsloth/Qwen3-14B-GGUF:Q3_K_M")],
+)
+def test_ollamas_own_tag_is_left_where_it_does_not_fit(ram: int, quantization: str, name: str) -> None:
+    estimate = answer("ollama", "qwen3-14b", f"Core i5-8500; {ram}GB DDR4-2666 x2; windows 11")
+    assert (estimate.fits, estimate.quantization) == (True, quantization)
+    assert estimate.command == f"ollama run {name}"
+
+
+def test_models_that_llama_cpp_has_no_layout_of_are_unknown_to_ollama_too() -> None:
+    estimate = answer("ollama", "pixtral-12b", GAMING_PC, quantization="Q4_K_M")
+    assert (estimate.engine, estimate.fits, estimate.command) == ("ollama", None, None)
+
+
+def test_a_model_nobody_offers_for_ollama_has_no_command() -> None:
+    estimate = answer("ollama", "llama-3.1-tulu-3-8b", GAMING_PC)
+    assert estimate.fits is True
+    assert "desktop.no_known_file" in codes(estimate)
+    assert estimate.command is None
+
+
+def test_a_file_of_ones_own_has_its_context_in_the_modelfile_not_outside() -> None:
+    spec = msgspec.structs.replace(
+        find_model("llama-3.1-8b"), origin="gguf", path="m/llama.gguf", file_quantization="Q4_K_M"
+    )
+    machine = enrich(from_spec(GAMING_PC))
+    estimate = answer_of(machine, spec, Options(engine="ollama", quantization="Q4_K_M", context=16384))
+    assert "PARAMETER num_ctx 16384" in (estimate.command or "")
+    assert "desktop.ollama.restart_windows" not in codes(estimate)
+
+
 # -- LM Studio -----------------------------------------------------------------------
 
 
