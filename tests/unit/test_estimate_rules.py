@@ -17,7 +17,7 @@ from probe.estimate.not_modeled import NotModeledError
 from probe.estimate.tensors import model_layout, model_tensors
 from probe.estimate.training import Method, TrainingSetup, training_memory
 from probe.estimate.training_activations import ALL_LINEAR, Kept, layer_bytes
-from probe.estimate.weights import checkpoint_weights
+from probe.estimate.weights import checkpoint_weights, gguf_weights
 from probe.estimate.weights.gguf import gguf_types
 from probe.units import GIB
 
@@ -46,11 +46,28 @@ def test_latent_attention_gives_values_of_their_own_width(name: str, width: int)
     assert width in values
 
 
-def test_two_experts_are_treated_as_many() -> None:
+@pytest.mark.parametrize("name", ["qwen3-30b-a3b", "deepseek-v2-lite"])
+def test_two_experts_are_treated_as_many(name: str) -> None:
     """Merges of two 7B models: llama-quant.cpp asks n_expert > 1 when it counts ffn_down."""
-    row = find_model("qwen3-30b-a3b")
-    two, many = (gguf_types(_with_experts(row, count), "Q4_K_M") for count in (2, 128))
+    two, many = (gguf_types(_with_experts(find_model(name), count), "Q4_K_M") for count in (2, 128))
     assert two == many
+
+
+def test_files_with_an_importance_matrix_are_not_the_plain_ones() -> None:
+    """llama-quant.cpp: IQ4_XS without one has Q5_K in the ffn_down of the first eighth, 4 layers of 36."""
+    spec = find_model("qwen3-8b")
+    plain, told, weighed = (gguf_weights(spec, "IQ4_XS", imatrix=imatrix) for imatrix in (None, False, True))
+    assert plain == told
+    assert plain.file_bytes - weighed.file_bytes == 4 * 4096 * 12_288 * (176 - 136) // 256
+
+
+def test_a_file_named_like_a_catalog_model_is_weighed_by_its_own_layers() -> None:
+    """Pruned models often keep the name that they were made from."""
+    row = find_model("qwen3-8b")
+    assert row.dimensions is not None
+    dimensions = msgspec.structs.replace(row.dimensions, num_hidden_layers=18)
+    pruned = msgspec.structs.replace(row, origin="checkpoint", dimensions=dimensions)
+    assert len(gguf_weights(pruned, "Q4_K_M").layers) == 18
 
 
 def test_layers_without_attention_hold_no_state_where_the_model_has_none() -> None:
