@@ -179,3 +179,16 @@ def test_what_is_not_computed_for_mlx_is_named(model: str, code: str | None) -> 
     assert left_out == more | {
         f"desktop.mlx.not_modeled.{name}" for name in ("kept_buffers", "server_caches", "speed")
     }
+
+
+def test_the_longest_context_fits_and_a_step_more_does_not() -> None:
+    machine = "M4 24GB"
+    longest = answer("qwen3-30b-a3b", machine, quantization="mlx-4bit").max_context
+    assert longest is not None
+    assert longest % 256 == 0  # the cache grows in steps of that many tokens
+    assert 8192 < longest < (find_model("qwen3-30b-a3b").max_context or 0)
+    at, above = (
+        answer("qwen3-30b-a3b", machine, quantization="mlx-4bit", context=tokens)
+        for tokens in (longest, longest + 256)
+    )
+    assert (at.fits, above.fits) == (True, False)
