@@ -164,37 +164,48 @@ def _add_bus(
     system: OperatingSystem,
 ) -> None:
     """Fills known cards from the bus and adds those that only the bus knows."""
-    new: list[_Card] = []
-    by_address = {card.row.pci_address: card for card in cards if card.row.pci_address}
-    for device in bus:
-        known = by_address.get(device.address)
-        if known is not None:
-            _fill(known, bus_row(device))
-        elif is_card(device):
-            new.append(_Card(bus_row(device), _FROM_BUS))
-    nameless = [card for card in cards if card.source == NVML and card.row.pci_address is None]
-    own = [card for card in new if card.row.vendor == "nvidia"]
-    if nameless and len(nameless) == len(own):
-        # Devices that NVML counts but does not let us ask: the ones on the bus that it did not name.
-        for card, on_bus in zip(nameless, own, strict=True):
-            if card.row.state is not AcceleratorState.USABLE:
-                card.change(name=files.models.get(on_bus.row.pci_address or "", on_bus.row.name))
-            _fill(card, on_bus.row)
-            new.remove(on_bus)
-    drivers = {device.address: device for device in bus}
+    by_address = {device.address: device for device in bus}
+    new = _fill_from_bus(cards, bus)
+    _place_nameless(cards, new, files)
     for card in cards:
         # Windows names its cards itself; one of NVIDIA's that NVML does not know has its reason there.
         lone = card.source == DISPLAY_SOURCE and card.row.vendor == "nvidia"
-        if lone and card.row.state is AcceleratorState.USABLE and card.row.pci_address in drivers:
-            card.set_state(bus_code(drivers[card.row.pci_address], files, failure, system))
+        if lone and card.row.state is AcceleratorState.USABLE and card.row.pci_address in by_address:
+            card.set_state(bus_code(by_address[card.row.pci_address], files, failure, system))
     for card in new:
         address = card.row.pci_address or ""
         if card.row.vendor == "nvidia":
             card.change(name=files.models.get(address, card.row.name))
-            card.set_state(bus_code(drivers[address], files, failure, system))
+            card.set_state(bus_code(by_address[address], files, failure, system))
         else:
-            card.set_state(driver_code(drivers[address]))
+            card.set_state(driver_code(by_address[address]))
     cards += new
+
+
+def _fill_from_bus(cards: Sequence[_Card], bus: Sequence[PciDevice]) -> list[_Card]:
+    """Fills the cards whose address is known; the cards that only the bus has."""
+    new = []
+    known = {card.row.pci_address: card for card in cards if card.row.pci_address}
+    for device in bus:
+        card = known.get(device.address)
+        if card is not None:
+            _fill(card, bus_row(device))
+        elif is_card(device):
+            new.append(_Card(bus_row(device), _FROM_BUS))
+    return new
+
+
+def _place_nameless(cards: Sequence[_Card], new: list[_Card], files: NvidiaFiles) -> None:
+    """Devices that NVML counts but does not let us ask are the ones on the bus that it did not name."""
+    nameless = [card for card in cards if card.source == NVML and card.row.pci_address is None]
+    own = [card for card in new if card.row.vendor == "nvidia"]
+    if len(nameless) != len(own):
+        return
+    for card, on_bus in zip(nameless, own, strict=True):
+        if card.row.state is not AcceleratorState.USABLE:
+            card.change(name=files.models.get(on_bus.row.pci_address or "", on_bus.row.name))
+        _fill(card, on_bus.row)
+        new.remove(on_bus)
 
 
 def _add_tegra(cards: list[_Card], files: NvidiaFiles) -> None:

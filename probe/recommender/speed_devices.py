@@ -74,6 +74,40 @@ def speed_devices(
     """
     depth = min(2048, context // 2)
     filled = depth / context / parallel if context and parallel else 0.0
+    active, layers = _read_per_device(spec, weights, tried)
+    spilled = _spilled_bytes(weights, tried, pools)
+    found = []
+    for pool in (*pools.gpus, pools.cpu):
+        if pool.device not in active:
+            continue
+        memory = next((d for d in tried.memory.per_device if d.device == pool.device), None)
+        kv = round((memory.kv_cache_bytes or 0) * filled) if memory else 0
+        own = active[pool.device]
+        over_link = 0.0
+        if spilled and pool.device != "cpu" and pools.coherent is not None:
+            over_link = spilled / (weights.loaded_bytes or 1)
+        found.append(
+            device_of_pool(
+                pool,
+                machine,
+                active=round(own * (1 - over_link)),
+                kv=kv,
+                layers=layers.get(pool.device, 0),
+                link=None,
+            )
+        )
+        if over_link and pools.coherent is not None:
+            rest = round(own * over_link)
+            found.append(_memory_of_the_processor(pool, machine, rest, pools.coherent.bytes_per_s))
+    if machine.measurements:
+        return tuple(calibrated(device, machine.measurements) for device in found)
+    return tuple(found)
+
+
+def _read_per_device(
+    spec: ModelSpec, weights: WeightBytes, tried: Tried
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Bytes of weights read for one token, and layers, of each device that computes."""
     plan = plan_layers(weights, tried.split)
     where = plan.device_of_layer
     active: dict[str, float] = {}
@@ -87,50 +121,20 @@ def speed_devices(
             layers[device] = count
     head = weights.output_bytes + (weights.token_embedding_bytes if weights.output_is_tied else 0)
     active[plan.output_device] = active.get(plan.output_device, 0.0) + head
-    spilled = _spilled_bytes(weights, tried, pools)
-    found = []
-    for pool in (*pools.gpus, pools.cpu):
-        if pool.device not in active and not (pool.device == "cpu" and spilled):
-            continue
-        memory = next((d for d in tried.memory.per_device if d.device == pool.device), None)
-        kv = round((memory.kv_cache_bytes or 0) * filled) if memory else 0
-        own = active.get(pool.device, 0.0)
-        link = None
-        if spilled and pool.device != "cpu" and pools.coherent is not None:
-            link = pools.coherent.bytes_per_s
-            loaded = weights.loaded_bytes or 1
-            found.append(
-                device_of_pool(
-                    pool,
-                    machine,
-                    active=round(own * (1 - spilled / loaded)),
-                    kv=kv,
-                    layers=layers[pool.device],
-                    link=None,
-                )
-            )
-            found.append(
-                SpeedDevice(
-                    device="c2c",
-                    vendor=pool.accelerator.vendor if pool.accelerator else "nvidia",
-                    backend=pool.backend,
-                    name="NVLink-C2C",
-                    link_bytes_per_s=link,
-                    bandwidth=machine.memory.bandwidth_bytes_per_s,
-                    active_weight_bytes=round(own * spilled / loaded),
-                )
-            )
-            continue
-        if pool.device == "cpu" and spilled and pool.device not in active:
-            continue
-        found.append(
-            device_of_pool(
-                pool, machine, active=round(own), kv=kv, layers=layers.get(pool.device, 0), link=link
-            )
-        )
-    if machine.measurements:
-        return tuple(calibrated(device, machine.measurements) for device in found)
-    return tuple(found)
+    return active, layers
+
+
+def _memory_of_the_processor(pool: Pool, machine: Machine, active: int, link: float | None) -> SpeedDevice:
+    """Weights that a GPU reads from the processor's memory over a coherent link."""
+    return SpeedDevice(
+        device="c2c",
+        vendor=pool.accelerator.vendor if pool.accelerator else "nvidia",
+        backend=pool.backend,
+        name="NVLink-C2C",
+        link_bytes_per_s=link,
+        bandwidth=machine.memory.bandwidth_bytes_per_s,
+        active_weight_bytes=active,
+    )
 
 
 def _with_experts_apart(
