@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from probe.catalog.files import read_data
 from probe.messages import LANGUAGES, t
@@ -80,8 +80,8 @@ def plain_html(page_in: Callable[[str], Page], lang: str) -> str:
 def embedded_json(value: object) -> Markup:
     """JSON that may stand inside a script element: no text in it can end the element or begin another."""
     text = msgspec.json.encode(value).decode("utf-8")
-    for letter, escape in _DANGEROUS:
-        text = text.replace(letter, escape)
+    for letter, written in _DANGEROUS:
+        text = text.replace(letter, written)
     return Markup(text)  # noqa: S704 - <, > and & were replaced just above
 
 
@@ -108,12 +108,25 @@ def _environment() -> Environment:
     )
     environment.globals["both"] = both
     environment.globals["t"] = t
+    environment.filters["with_code"] = with_code
     return environment
 
 
 def _harmless(value: object) -> object:
     """Text without control characters and direction marks; our own markup as it is."""
     return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def with_code(text: str) -> Markup:
+    """A sentence whose words between backticks are set as code."""
+    parts = clean(text).split("`")
+    if len(parts) % 2 == 0:  # a lone backtick stays as it is
+        return escape(clean(text))
+    pieces = [
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(parts)
+    ]
+    return Markup("").join(pieces)
 
 
 def both(key: str, **values: Any) -> Markup:
