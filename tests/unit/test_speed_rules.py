@@ -263,6 +263,12 @@ def test_no_other_shifts_explain_the_measured_runs_better(
             assert best < misfit(other, device, runs, constants)
 
 
+def test_nothing_measured_shifts_nothing() -> None:
+    """Also where not even the bandwidth is known: only the prompt was measured then."""
+    for bandwidth in (CPU.bandwidth, None):
+        assert fit_shifts(cpu(bandwidth=bandwidth), [], speed_constants()) == Shifts()
+
+
 def test_longer_checks_than_computed_cost_as_the_last_one_did() -> None:
     cost = RoundCost(draft_step=0.1, passes=(1.0, 1.1, 1.3))
     assert [cost.pass_over(tokens) for tokens in (1, 2, 3, 5)] == pytest.approx([1.0, 1.1, 1.3, 1.7])
