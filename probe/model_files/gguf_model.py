@@ -8,7 +8,7 @@ error: the file's own tensors still say what it weighs.
 
 from collections.abc import Mapping
 from math import prod
-from typing import Final
+from typing import Final, NamedTuple
 
 from probe.catalog.model_spec import Dimensions, ModelSpec, StoredTensor
 from probe.model_files.gguf_patterns import heads_differ, layer_pattern
@@ -113,36 +113,22 @@ def _dimensions(m: ArchitectureValues, tensors: Mapping[str, StoredTensor]) -> D
     layers = in_file - ahead
     if not 0 < layers <= MAX_LAYERS or in_file > MAX_LAYERS:
         raise ShapesUnknownError
-    heads = m.number("attention.head_count") or 0
-    kv_heads = m.number("attention.head_count_kv")
-    kv_heads = heads if kv_heads is None else kv_heads
-    key = m.number("attention.key_length") or (hidden // heads if heads else 0)
-    value = m.number("attention.value_length") or key
-    key_sliding = m.number("attention.key_length_swa")
-    rope = m.number("rope.dimension_count")
+    heads = _heads(m, hidden)
     vocabulary = _vocabulary(m, tensors)
     per_layer_kv = m.per_layer("attention.head_count_kv", layers)
     per_layer_ff = m.per_layer("feed_forward_length", layers)
     pattern = layer_pattern(m, arch, layers, per_layer_kv, per_layer_ff)
-    latent = m.number("attention.kv_lora_rank")
-    mla_key, mla_value = m.number("attention.key_length_mla"), m.number("attention.value_length_mla")
     window = m.number("attention.sliding_window")
-    experts = m.number("expert_count") or None
-    nope = None
-    if latent is not None:
-        nope = (mla_key or key) - (rope or 0)
-        value, kv_heads = mla_value or value, heads
     linear = arch in ("qwen3next", "qwen35", "qwen35moe")
     kda = m.number("kda.head_dim")
-    has_groups = arch not in ("mamba", "jamba")
     return Dimensions(
         hidden_size=hidden,
         num_hidden_layers=layers,
         vocab_size=vocabulary,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        head_dim=key_sliding or ((mla_key or key) if latent is not None else key),
-        v_head_dim=value if latent is not None or value != key else None,
+        num_attention_heads=heads.heads,
+        num_key_value_heads=heads.kv_heads,
+        head_dim=heads.key_sliding or heads.key_computed,
+        v_head_dim=heads.value if heads.latent is not None or heads.value != heads.key else None,
         intermediate_size=m.number("feed_forward_length") or 0,
         mlp_gated=arch not in _UNGATED,
         tie_word_embeddings="output.weight" not in tensors if tensors else _usually_tied(arch),
@@ -156,33 +142,20 @@ def _dimensions(m: ArchitectureValues, tensors: Mapping[str, StoredTensor]) -> D
         attn_output_gate=linear,
         attention_sinks=arch in ("gpt-oss", "deepseek4"),
         attention_k_eq_v=_keys_are_values(tensors, pattern) if arch == "gemma4" else False,
-        global_head_dim=key if key_sliding is not None else None,
+        global_head_dim=heads.key if heads.key_sliding is not None else None,
         num_kv_shared_layers=m.number("attention.shared_kv_layers") or None,
-        kv_lora_rank=latent,
+        kv_lora_rank=heads.latent,
         q_lora_rank=m.number("attention.q_lora_rank") or None,
-        qk_rope_head_dim=rope if latent is not None or arch == "deepseek4" else None,
-        qk_nope_head_dim=nope,
+        qk_rope_head_dim=heads.rope if heads.latent is not None or arch == "deepseek4" else None,
+        qk_nope_head_dim=heads.key_computed - (heads.rope or 0) if heads.latent is not None else None,
         index_n_heads=m.number("attention.indexer.head_count") or None,
         index_head_dim=m.number("attention.indexer.key_length") or None,
         index_topk=m.number("attention.indexer.top_k") or None,
         compress_ratios=m.per_layer("attention.compress_ratios", layers),
-        num_experts=experts,
-        experts_per_token=m.number("expert_used_count") if experts else None,
-        moe_intermediate_size=m.number("expert_feed_forward_length") or None,
-        n_shared_experts=m.number("expert_shared_count") or None,
-        shared_expert_intermediate_size=_shared_width(m, arch),
-        first_k_dense=m.number("leading_dense_block_count") or None,
-        moe_layer_step=m.number("interleave_moe_layer_step") or None,
-        moe_layer_offset=_step_offset(m, arch),
-        moe_layers=_layers_with_experts(tensors, layers) if tensors and experts else None,
-        moe_latent_size=m.number("moe_latent_size") or None,
-        ssm_state_size=None if linear else m.number("ssm.state_size"),
-        ssm_conv_kernel=None if linear or kda else m.number("ssm.conv_kernel"),
-        ssm_num_heads=m.number("ssm.time_step_rank") if not linear and has_groups else None,
-        ssm_n_groups=m.number("ssm.group_count") if not linear and has_groups else None,
-        ssm_inner=None if linear else m.number("ssm.inner_size"),
-        ssm_dt_rank=None if has_groups else m.number("ssm.time_step_rank"),
-        **_linear_sizes(m, linear=linear, kda=kda, heads=heads),
+        moe_layers=_layers_with_experts(tensors, layers) if tensors and m.number("expert_count") else None,
+        **_expert_sizes(m, arch),
+        **({} if linear else _state_space_sizes(m, arch, kda=kda)),
+        **_linear_sizes(m, linear=linear, kda=kda, heads=heads.heads),
         conv_l_cache=m.number("shortconv.l_cache"),
         hidden_size_per_layer_input=m.number("embedding_length_per_layer_input"),
         position_rows=_position_rows(m, arch, tensors),
@@ -190,6 +163,68 @@ def _dimensions(m: ArchitectureValues, tensors: Mapping[str, StoredTensor]) -> D
         mtp_layers=ahead,
         extra=_extra(m, arch, tensors),
     )
+
+
+class _Heads(NamedTuple):
+    """Attention heads: how many, and how wide their keys and values are."""
+
+    heads: int
+    kv_heads: int
+    key: int
+    value: int
+    key_computed: int  # with latent attention wider than what the cache keeps
+    key_sliding: int | None  # where layers with a window have keys of their own width
+    latent: int | None
+    rope: int | None
+
+
+def _heads(m: ArchitectureValues, hidden: int) -> _Heads:
+    count = m.number("attention.head_count") or 0
+    kv_count = m.number("attention.head_count_kv")
+    key = m.number("attention.key_length") or (hidden // count if count else 0)
+    value = m.number("attention.value_length") or key
+    latent = m.number("attention.kv_lora_rank")
+    if latent is not None:
+        kv_count = count
+        value = m.number("attention.value_length_mla") or value
+    return _Heads(
+        heads=count,
+        kv_heads=count if kv_count is None else kv_count,
+        key=key,
+        value=value,
+        key_computed=(m.number("attention.key_length_mla") or key) if latent is not None else key,
+        key_sliding=m.number("attention.key_length_swa"),
+        latent=latent,
+        rope=m.number("rope.dimension_count"),
+    )
+
+
+def _expert_sizes(m: ArchitectureValues, arch: str) -> dict[str, int | None]:
+    experts = m.number("expert_count") or None
+    return {
+        "num_experts": experts,
+        "experts_per_token": m.number("expert_used_count") if experts else None,
+        "moe_intermediate_size": m.number("expert_feed_forward_length") or None,
+        "n_shared_experts": m.number("expert_shared_count") or None,
+        "shared_expert_intermediate_size": _shared_width(m, arch),
+        "first_k_dense": m.number("leading_dense_block_count") or None,
+        "moe_layer_step": m.number("interleave_moe_layer_step") or None,
+        "moe_layer_offset": _step_offset(m, arch),
+        "moe_latent_size": m.number("moe_latent_size") or None,
+    }
+
+
+def _state_space_sizes(m: ArchitectureValues, arch: str, *, kda: int | None) -> dict[str, int | None]:
+    """Sizes of Mamba's layers; the first Mamba has a rank where the second has heads and groups."""
+    sizes = {
+        "ssm_state_size": m.number("ssm.state_size"),
+        "ssm_conv_kernel": None if kda else m.number("ssm.conv_kernel"),
+        "ssm_inner": m.number("ssm.inner_size"),
+    }
+    rank = m.number("ssm.time_step_rank")
+    if arch in ("mamba", "jamba"):
+        return {**sizes, "ssm_dt_rank": rank}
+    return {**sizes, "ssm_num_heads": rank, "ssm_n_groups": m.number("ssm.group_count")}
 
 
 def _vocabulary(m: ArchitectureValues, tensors: Mapping[str, StoredTensor]) -> int:
