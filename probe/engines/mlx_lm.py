@@ -102,6 +102,9 @@ def prompt_bytes(spec: ModelSpec, context: int) -> ByteRange:
 
 def refusal(spec: ModelSpec, request: Request) -> Reason | None:
     """Why mlx-lm would not run this request; None: nothing known."""
+    if spec.modality in ("embedding", "reranker"):
+        # No encoder in models/, and the server answers completions and chats only: 0.32.2, server.py#L1244.
+        return Reason(code="desktop.mlx.text_only")
     if request.kv_type_k not in KV_BITS:
         return Reason(code="desktop.mlx.kv_type", values={"kv_type": request.kv_type_k})
     windowed = (spec.model_type or "").startswith(_WINDOWED)

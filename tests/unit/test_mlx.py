@@ -192,3 +192,13 @@ def test_the_longest_context_fits_and_a_step_more_does_not() -> None:
         for tokens in (longest, longest + 256)
     )
     assert (at.fits, above.fits) == (True, False)
+
+
+@pytest.mark.parametrize("model", ["bge-m3", "qwen3-embedding-0.6b", "bge-reranker-v2-m3"])
+def test_models_that_generate_no_text_are_sent_to_llama_cpp(model: str) -> None:
+    """mlx-lm has no encoders, and its server answers completions and chats only."""
+    refused = answer(model)
+    assert (refused.fits, refused.command) == (False, None)
+    assert [reason.code for reason in refused.reasons] == ["desktop.mlx.text_only"]
+    instead = answer_of(enrich(from_spec(MAC)), find_model(model), Options(engine="llama.cpp"))
+    assert instead.fits is True
