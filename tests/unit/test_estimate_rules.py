@@ -297,6 +297,21 @@ def test_unknown_architecture_of_no_family_is_spread_evenly() -> None:
     assert sum(weights.layer_active) / sum(weights.layers) == pytest.approx(1 / 3, abs=1e-6)
 
 
+def test_indexers_of_minimax_m3_stand_beside_its_experts() -> None:
+    """The first three layers are dense and look at everything; config.json leaves out the indexer's sizes."""
+    row = find_model("minimax-m3")
+    assert row.dimensions is not None
+    dimensions = msgspec.structs.replace(row.dimensions, index_n_heads=4, index_head_dim=128)
+    spec = msgspec.structs.replace(row, id="test/m3", origin="checkpoint", dimensions=dimensions)
+    names = [tensor.name for tensor in model_tensors(spec)]
+    found, routed = (
+        {name.split(".")[1] for name in names if part in name}
+        for part in (".indexer.q_proj", ".ffn_gate_exps")
+    )
+    assert found == routed != set()
+    assert "0" not in found
+
+
 @pytest.mark.parametrize("format_name", ["int8", "fp8"])
 def test_formats_of_eight_bits_have_a_scale_of_16_bits_for_each_row(format_name: str) -> None:
     """compressed-tensors stores weight_scale as bf16 [rows, 1]; Qwen3-8B."""
