@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import Final, TextIO
 
 from probe.render.text import fit_encoding
@@ -29,15 +30,21 @@ def print_text(text: str) -> None:
     _write(sys.stdout, text)
 
 
-def print_bytes(data: bytes) -> None:
-    """Data byte for byte: UTF-8 stays UTF-8 on every console."""
+def print_bytes(data: bytes | Iterable[bytes]) -> None:
+    """Data byte for byte: UTF-8 stays UTF-8 on every console.
+
+    Pieces are made and printed one after another; each is UTF-8 by itself.
+    """
+    pieces = (data,) if isinstance(data, bytes) else data
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:
-        _write(sys.stdout, data.decode("utf-8"))
+        for piece in pieces:
+            _write(sys.stdout, piece.decode("utf-8"))
         return
     try:
         sys.stdout.flush()
-        buffer.write(data)
+        for piece in pieces:
+            buffer.write(piece)
         buffer.flush()
     except BrokenPipeError:
         _close_quietly(sys.stdout)

@@ -1,5 +1,6 @@
 """`probe fleet DIR`: who can run what over a folder of reports."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,6 @@ from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="cli.argument.folder")]
 Model = Annotated[str | None, typer.Option("--model", metavar="MODEL", help="cli.option.fleet_model")]
 WhatIf = Annotated[str | None, typer.Option("--what-if", metavar="CHANGE", help="cli.option.what_if")]
-_WITH_MODELS = ("json", "html")
 _GOOD = ("comfortable", "usable")
 
 
@@ -39,16 +39,11 @@ def fleet(
     from probe.fleet.scan import scan_folder
     from probe.fleet.summary import build_fleet
     from probe.messages import t
-    from probe.report.fleet_documents import FleetDocument
+    from probe.report.fleet_documents import FleetDocument, FleetModel
 
     session = session_of(ctx)
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
-    asked = None
-    if model is not None:
-        from probe.catalog.models import find_model
-
-        spec = find_model(model)
-        asked = (spec.id, spec.name)
+    asked = _asked(model)
     with slow_notice("cli.talk.reading_reports", session):
         found = scan_folder(folder)
     changed = None
@@ -66,20 +61,31 @@ def fleet(
         say(t("fleet.empty", session.lang, path=str(folder)))
     now_s = time.time()
 
-    def build(language: str, *, with_models: bool) -> FleetDocument:
+    def build(language: str) -> FleetDocument:
         return build_fleet(
             found,
             folder=folder.resolve(),
             lang=language,
             now_s=now_s,
             created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s)),
-            with_models=with_models,
+            with_models=False,
             model=asked,
             what_if=changed,
         )
 
-    whole = wanted.print_json or wanted.folder is not None or wanted.format_name in _WITH_MODELS
-    document = build(session.lang, with_models=whole)
+    document = build(session.lang)
+
+    def models() -> Iterator[FleetModel]:
+        from probe.fleet.models import models_of
+        from probe.fleet.summary import label_members
+
+        return models_of(found.members, label_members(found.members))
+
+    def pieces() -> Iterator[bytes]:
+        from probe.report.encode import to_json_pieces
+
+        # Machines times models: a group of 10,000 has four million entries.
+        return to_json_pieces(document, "models", models())
 
     def page() -> object:
         from probe.render.fleet_page import fleet_page
@@ -92,18 +98,33 @@ def fleet(
         return fleet_csv(document)
 
     def html() -> str:
+        import msgspec
+
         from probe.messages import LANGUAGES
-        from probe.render.fleet_html import fleet_html
+        from probe.render.fleet_html import MACHINES_WITH_MODELS, fleet_html
 
         # The figures are the same in every language: they are merged once.
-        others = {language: build(language, with_models=False) for language in LANGUAGES}
-        return fleet_html({**others, session.lang: document}, session.lang)
+        documents = {language: build(language) for language in LANGUAGES}
+        if len(document.machines) <= MACHINES_WITH_MODELS:
+            documents[session.lang] = msgspec.structs.replace(document, models=tuple(models()))
+        return fleet_html(documents, session.lang)
 
-    print_answer(Answer(document=document, page=page, csv=csv, name="fleet", html=html), wanted, session)
+    answer = Answer(document=document, page=page, csv=csv, name="fleet", html=html, json=pieces)
+    print_answer(answer, wanted, session)
     if document.asked is not None:
         able = any(one.verdict in _GOOD for one in document.asked.machines)
         return EXIT_DONE if able else EXIT_ANSWER_IS_NO
     return EXIT_DONE
+
+
+def _asked(model: str | None) -> tuple[str, str] | None:
+    """Id and name of the model asked for."""
+    if model is None:
+        return None
+    from probe.catalog.models import find_model
+
+    spec = find_model(model)
+    return spec.id, spec.name
 
 
 app = single_command("fleet", fleet)

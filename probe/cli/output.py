@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -30,6 +30,7 @@ class Answer(NamedTuple):
     csv: Callable[[], str] | None
     name: str | None = None  # of the machine, for files in a folder
     html: Callable[[], str] | None = None
+    json: Callable[[], Iterable[bytes]] | None = None  # in pieces, where `document` alone is not all
 
 
 class Wanted(NamedTuple):
@@ -102,7 +103,7 @@ def print_answer(answer: Answer, wanted: Wanted, session: Session) -> None:
             for path in targets:
                 console.say(t("cli.talk.written", session.lang, path=str(path)))
     if wanted.print_json or (not targets and wanted.format_name == "json"):
-        data = bytes_of(answer, "json", session)
+        data = bytes_of(answer, "json", session) if answer.json is None else answer.json()
         session.stop_watch()
         console.print_bytes(data)
     elif not targets:
@@ -130,8 +131,10 @@ def _print(answer: Answer, format_name: str, session: Session) -> None:
         console.print_bytes(data)
 
 
-def _file_bytes(answer: Answer, format_name: str, session: Session) -> bytes:
+def _file_bytes(answer: Answer, format_name: str, session: Session) -> bytes | Iterable[bytes]:
     """As printed; a CSV file begins with the mark that makes spreadsheets read Korean as UTF-8."""
+    if format_name == "json" and answer.json is not None:
+        return answer.json()
     mark = b"\xef\xbb\xbf" if format_name == "csv" else b""
     return mark + bytes_of(answer, format_name, session)
 
@@ -141,6 +144,8 @@ def bytes_of(answer: Answer, format_name: str, session: Session) -> bytes:
     if format_name == "json":
         from probe.render.json import render_json
 
+        if answer.json is not None:
+            return b"".join(answer.json())
         return render_json(answer.document)
     if format_name == "csv":
         if answer.csv is None:
@@ -160,7 +165,7 @@ def bytes_of(answer: Answer, format_name: str, session: Session) -> bytes:
     return render_terminal(page, width=_FILE_WIDTH).encode("utf-8")
 
 
-def _write(contents: list[tuple[Path, bytes]]) -> None:
+def _write(contents: Sequence[tuple[Path, bytes | Iterable[bytes]]]) -> None:
     from probe.report.write import write_together
 
     try:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from probe.catalog.models import find_model
 from probe.catalog.size_classes import size_classes
-from probe.fleet.member import GOOD, LETTER_OF_VERDICT, RUNNING, VERDICT_OF_LETTER, Member
-from probe.report.fleet_documents import FleetModel, LadderRow, RunsOn, ServerOffer
+from probe.fleet.member import GOOD, LETTER_OF_VERDICT, VERDICT_OF_LETTER, Member
+from probe.report.fleet_documents import LadderRow, RunsOn, ServerOffer
 
 _ORDER = {letter: place for place, letter in enumerate(VERDICT_OF_LETTER)}
 
@@ -73,32 +73,3 @@ def machines_for(
 def _best_first(entry: RunsOn) -> tuple[int, float, str]:
     speed = entry.decode_tokens_per_s
     return (_ORDER[LETTER_OF_VERDICT[entry.verdict]], -speed.value if speed else 0.0, entry.host)
-
-
-def all_models(members: Sequence[Member], labels: dict[tuple[str, str], str]) -> tuple[FleetModel, ...]:
-    """Every model of any report with the machines that run it."""
-    runs: dict[str, list[RunsOn]] = {}
-    counted: dict[str, Counter[str]] = {}
-    for member in members:
-        if member.lines is None:
-            continue
-        host = labels[member.key]
-        for model_id, letter, speed in zip(
-            member.lines.ids, member.lines.verdicts, member.lines.all_speeds(), strict=True
-        ):
-            if model_id not in runs:
-                runs[model_id] = []
-                counted[model_id] = Counter()
-            counted[model_id][letter] += 1
-            if letter in RUNNING:
-                runs[model_id].append(
-                    RunsOn(host=host, verdict=VERDICT_OF_LETTER[letter], decode_tokens_per_s=speed)
-                )
-    return tuple(
-        FleetModel(
-            id=model_id,
-            runs_on=tuple(sorted(entries, key=_best_first)),
-            counts={word: counted[model_id].get(letter, 0) for letter, word in VERDICT_OF_LETTER.items()},
-        )
-        for model_id, entries in runs.items()
-    )

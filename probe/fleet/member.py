@@ -1,6 +1,7 @@
 """One machine of a group as its newest report describes it: only what the group's page needs."""
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -76,37 +77,49 @@ class Lines(msgspec.Struct, frozen=True):
         at = self.place.get(model_id)
         return "?" if at is None else self.verdicts[at]
 
-    def all_speeds(self) -> list[Range | None]:
-        """The speed of every model, in the order of `ids`."""
-        figures = self.speeds.split(" ")
-        return [self._speed(sign, figures, 3 * at) for sign, at in _counted(self.basis)]
-
     def speed(self, model_id: str) -> Range | None:
         """The speed of one model; None where the report has none."""
         at = self.place.get(model_id)
         if at is None:
             return None
-        return self._speed(self.basis[at], self.speeds.split(" "), 3 * (at - self.basis.count("-", 0, at)))
+        start = self._start(at)
+        return self._range(at, _numbers(self.speeds.split(" ")[start : start + 3]))
 
-    def _speed(self, sign: str, figures: list[str], start: int) -> Range | None:
-        """Figures are foreign text until somebody asks: what is no number is not known."""
-        if sign == "-":
+    def figures(self) -> Sequence[float]:
+        """All figures as numbers, for `speed_at`: low, value, high of each model that has a speed."""
+        return _numbers(self.speeds.split(" "))
+
+    def speed_at(self, at: int, figures: Sequence[float]) -> Range | None:
+        """The speed of the model at one place of `ids`; None where the report has none."""
+        start = self._start(at)
+        return self._range(at, figures[start : start + 3])
+
+    def _start(self, at: int) -> int:
+        return 3 * (at - self.basis.count("-", 0, at))
+
+    def _range(self, at: int, figures: Sequence[float]) -> Range | None:
+        sign = self.basis[at]
+        if sign == "-" or len(figures) != 3:
             return None
-        try:
-            low, value, high = (float(figure) for figure in figures[start : start + 3])
-        except ValueError:
-            return None
+        low, value, high = figures
         if not 0 <= low <= value <= high < _FASTEST:
             return None
         return Range(low=low, value=value, high=high, basis=self.bases[int(sign, 36)])
 
 
-def _counted(basis: str) -> Iterator[tuple[str, int]]:
-    """Each model's sign, and how many models before it have a speed."""
-    known = 0
-    for sign in basis:
-        yield sign, known
-        known += sign != "-"
+def _numbers(texts: Sequence[str]) -> Sequence[float]:
+    """Foreign texts as numbers; -1, which is no speed, for what is none."""
+    try:
+        return array("d", map(float, texts))
+    except ValueError:
+        return array("d", map(_number, texts))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,9 @@ from typing import Final
 
 from probe.catalog.models import find_model
 from probe.catalog.routes import route_catalog
-from probe.fleet.ladder import all_models, ladder, machines_for, offers
+from probe.fleet.ladder import ladder, machines_for, offers
 from probe.fleet.member import Fleet, Gpu, Largest, Member, Noted, Past
+from probe.fleet.models import models_of
 from probe.messages import has, t
 from probe.report.fleet_documents import (
     STALE_AFTER_DAYS,
@@ -73,7 +74,7 @@ def build_fleet(
             UnreadableFile(path=bad.path, reason=t(bad.key, lang, **bad.facts), code=bad.key)
             for bad in fleet.unreadable
         ),
-        models=all_models(members, labels) if with_models else (),
+        models=tuple(models_of(members, labels)) if with_models else (),
         totals=_totals(fleet, machines),
         ladder=ladder(members),
         servers=_servers(servers, machines, offered, labels),

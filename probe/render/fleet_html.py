@@ -30,14 +30,15 @@ _WORDS: Final = (
 )
 _PRINTED: Final = 60
 # Who looks at more machines than this asks for CSV; a page of 20 MB opens on no phone.
-_MACHINES_WITH_MODELS: Final = 3000
+MACHINES_WITH_MODELS: Final = 3000
 
 
 def fleet_html(documents: Mapping[str, FleetDocument], lang: str) -> str:
     """The dashboard, opening in `lang`.
 
     Args:
-        documents: the group's answer in every language; in `lang`, `models` must be filled.
+        documents: the group's answer in every language; in `lang`, `models` must be filled,
+            except of more than MACHINES_WITH_MODELS machines.
     """
     pages = {one: _ordered(fleet_page(documents[one], one, machines_shown=_PRINTED)) for one in LANGUAGES}
     document = documents[lang]
@@ -64,9 +65,7 @@ def dashboard_data(document: FleetDocument) -> dict[str, Any]:
     """What fleet.js reads: machines, and for each model one letter and one speed a machine."""
     machines = document.machines
     models = (
-        [model for model in document.models if model.runs_on]
-        if len(machines) <= _MACHINES_WITH_MODELS
-        else []
+        [model for model in document.models if model.runs_on] if len(machines) <= MACHINES_WITH_MODELS else []
     )
     models.sort(key=lambda model: short_name(model.id).casefold())
     letters: dict[str, list[str]] = {machine.host: ["n"] * len(models) for machine in machines}

@@ -1,6 +1,6 @@
 """From answers to documents, and from documents to UTF-8 JSON."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -26,6 +26,29 @@ def to_json(document: object, *, pretty: bool = True) -> bytes:
     """The document as one UTF-8 JSON text ending in a newline; None becomes null, never absent."""
     encoded = msgspec.json.encode(document)
     return (msgspec.json.format(encoded, indent=2) if pretty else encoded) + b"\n"
+
+
+def to_json_pieces(document: object, name: str, items: Iterable[object]) -> Iterator[bytes]:
+    """What `to_json` gives with `items` in the document's list `name`, in pieces of one item each.
+
+    For lists that are too long to be held as one text.
+
+    Args:
+        document: a struct whose list `name` is empty.
+    """
+    key = f'\n  "{name}": ['.encode()  # a text holds no line feed: only the document's own key begins so
+    head, empty, tail = to_json(document).partition(key + b"]")
+    if not empty:
+        raise ValueError(f"{name} is no empty list of the document")
+    opening, closing = b"{" + key, b"\n  ]\n}"
+    yield head + key
+    any_yet = False
+    for item in items:
+        alone = msgspec.json.format(msgspec.json.encode({name: (item,)}), indent=2)
+        item_text = alone[len(opening) : -len(closing)]
+        yield b"," + item_text if any_yet else item_text
+        any_yet = True
+    yield (b"\n  ]" if any_yet else b"]") + tail
 
 
 def sentence(reason: Reason, lang: str) -> str:

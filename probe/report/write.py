@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,7 @@ _ABANDONED_AFTER_S: Final = 3600.0
 _WAITS_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
-def draft(folder: Path, data: bytes) -> Path:
+def draft(folder: Path, data: bytes | Iterable[bytes]) -> Path:
     """A new file in `folder` that holds `data`, on the disk and under a name nobody reads.
 
     Raises:
@@ -31,7 +31,7 @@ def draft(folder: Path, data: bytes) -> Path:
     path = openable(folder) / f"{DRAFT_START}{os.urandom(8).hex()}{DRAFT_END}"
     try:
         with path.open("xb") as file:
-            file.write(data)
+            file.writelines((data,) if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
@@ -81,7 +81,7 @@ def publish_new(source: Path, target: Path) -> bool:
     return True
 
 
-def write_together(contents: Sequence[tuple[Path, bytes]]) -> None:
+def write_together(contents: Sequence[tuple[Path, bytes | Iterable[bytes]]]) -> None:
     """Write all files or none: every one complete under a draft's name before the first is moved.
 
     Raises:

@@ -16,7 +16,7 @@ from probe.fleet.summary import build_fleet
 from probe.fleet.what_if import apply_change, changed_machine, read_change
 from probe.recommender.options import Options
 from probe.report.build import build_report
-from probe.report.encode import to_json
+from probe.report.encode import to_json, to_json_pieces
 from probe.report.fleet_documents import FleetDocument
 from tests.unit.fleet_folders import NOW_S, OFFICE_PC, SERVER, edited, put, report_as, report_of
 
@@ -62,6 +62,46 @@ def test_lines_are_merged_and_never_computed_anew(group: Path) -> None:
             compared += 1
         assert sum(model.counts.values()) == 4
     assert compared > 50
+
+
+def test_machines_of_a_model_stand_best_first_and_those_that_cannot_are_counted(group: Path) -> None:
+    order = ["comfortable", "usable", "slow"]
+    for model in answer(group).models:
+        ranks = [
+            (
+                order.index(one.verdict),
+                -one.decode_tokens_per_s.value if one.decode_tokens_per_s else 0.0,
+                one.host,
+            )
+            for one in model.runs_on
+        ]
+        assert ranks == sorted(ranks)
+        assert [model.counts[word] for word in order] == [
+            sum(one.verdict == word for one in model.runs_on) for word in order
+        ]
+
+
+def test_a_document_in_pieces_is_the_document_as_one(group: Path) -> None:
+    whole = answer(group)
+    assert len(whole.models) > 100
+    for models in (whole.models, whole.models[:1], ()):
+        wanted = msgspec.structs.replace(whole, models=models)
+        pieces = list(to_json_pieces(msgspec.structs.replace(whole, models=()), "models", models))
+        assert b"".join(pieces) == to_json(wanted)
+        assert len(pieces) == len(models) + 2
+
+
+def test_a_name_that_looks_like_the_list_does_not_break_the_pieces(tmp_path: Path) -> None:
+    put(tmp_path, "a.json", report_as(OFFICE_PC, name='\n  "models": []'))
+    whole = answer(tmp_path)
+    pieces = to_json_pieces(msgspec.structs.replace(whole, models=()), "models", whole.models)
+    assert b"".join(pieces) == to_json(whole)
+
+
+def test_pieces_of_a_list_that_is_not_empty_are_a_mistake(group: Path) -> None:
+    whole = answer(group)
+    with pytest.raises(ValueError, match="models is no empty list"):
+        next(to_json_pieces(whole, "models", whole.models))
 
 
 def test_who_can_run_a_model_comes_best_first_with_the_server(group: Path) -> None:

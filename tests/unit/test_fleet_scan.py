@@ -9,8 +9,9 @@ import pytest
 from probe.errors import InputError
 from probe.fleet.decode import Decoder
 from probe.fleet.files import OpenFile, open_file
-from probe.fleet.member import Member
+from probe.fleet.member import Lines, Member
 from probe.fleet.scan import scan_folder
+from probe.machine import Range
 from tests.unit.fleet_folders import OFFICE_PC, SERVER, edited, put, report_as
 
 
@@ -23,6 +24,11 @@ def decoded(folder: Path, path: str) -> tuple[Member, int]:
         return decoder.member(opened, path), decoder.whole
     finally:
         os.close(opened.descriptor)
+
+
+def speeds_of(lines: Lines) -> list[Range | None]:
+    figures = lines.figures()
+    return [lines.speed_at(at, figures) for at in range(len(lines.ids))]
 
 
 @pytest.mark.parametrize("pretty", [False, True])
@@ -40,7 +46,7 @@ def test_head_and_whole_file_give_the_same_member(tmp_path: Path) -> None:
     assert (none_whole, one_whole) == (0, 1)
     assert by_head.lines is not None
     assert by_lines.lines is not None
-    assert by_head.lines.all_speeds() == by_lines.lines.all_speeds()
+    assert speeds_of(by_head.lines) == speeds_of(by_lines.lines)
     assert msgspec.structs.replace(by_head, path="", lines=None) == msgspec.structs.replace(
         by_lines, path="", lines=None
     )
@@ -52,7 +58,22 @@ def test_speed_of_one_model_is_its_place_among_all(tmp_path: Path) -> None:
     lines = decoded(tmp_path, "a.json")[0].lines
     assert lines is not None
     assert "-" in lines.basis
-    assert [lines.speed(model_id) for model_id in lines.ids] == lines.all_speeds()
+    assert [lines.speed(model_id) for model_id in lines.ids] == speeds_of(lines)
+
+
+def test_figures_that_are_none_cost_their_own_model_alone() -> None:
+    ids = ("good", "none", "words", "backwards", "nan", "huge", "cut")
+    lines = Lines(
+        ids=ids,
+        place={model_id: at for at, model_id in enumerate(ids)},
+        verdicts="ccccccc",
+        bases=("fit:cpu",),
+        basis="0-00000",
+        speeds="1 2 3 fast 2 3 3 2 1 nan nan nan 1 2 1e300 7 8",
+    )
+    expected = [Range(low=1.0, value=2.0, high=3.0, basis="fit:cpu"), *[None] * 6]
+    assert speeds_of(lines) == expected
+    assert [lines.speed(model_id) for model_id in ids] == expected
 
 
 def test_an_edited_line_counts_not_the_columns_written_before(tmp_path: Path) -> None:
