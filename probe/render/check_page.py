@@ -21,6 +21,8 @@ from probe.report.documents import CheckDocument, EstimateDocument
 from probe.units import format_tokens_per_s
 
 NO_CACHE: Final = "-"  # the cache type of models that have neither a cache nor tokens
+# llama-bench runs the same files with the same library as these.
+_MEASURED_BY_LLAMA_BENCH: Final = ("llama.cpp", "ollama", "lmstudio")
 
 
 def check_page(check: CheckDocument, lang: str, *, explain: bool = False) -> Page:
@@ -185,8 +187,10 @@ def _speed_blocks(check: CheckDocument, lang: str) -> list[Block]:
 
 
 def _input_blocks(check: CheckDocument, lang: str) -> list[Block]:
-    return [
+    blocks: list[Block] = [
         Paragraph(t("page.how.speed_rule", lang)),
         input_facts(check.speed.inputs, lang),
-        Paragraph(t("page.check.verify", lang), Tone.FAINT),
     ]
+    if check.engine in _MEASURED_BY_LLAMA_BENCH:
+        blocks.append(Paragraph(t("page.check.verify", lang), Tone.FAINT))
+    return blocks

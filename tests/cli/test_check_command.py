@@ -154,3 +154,17 @@ def test_reserved_memory_is_not_given_to_the_model(tmp_path: Path) -> None:
     )
     gpu = [next(device for device in devices if device["device"] == "gpu0") for devices in (plain, kept)]
     assert gpu[0]["available_bytes"] - gpu[1]["available_bytes"] == 4 * 1024**3
+
+
+@pytest.mark.parametrize(
+    ("engine", "named"), [("llama.cpp", True), ("ollama", True), ("vllm", False), ("sglang", False)]
+)
+def test_llama_bench_is_named_only_for_engines_that_run_what_it_runs(
+    tmp_path: Path, engine: str, named: bool
+) -> None:
+    machine = "RTX 4090; 64GB DDR5-5600 x2; ubuntu 24.04"
+    outcome = run_probe(
+        "check", "qwen3-8b", "--engine", engine, "--as", machine, "--explain", folder=tmp_path
+    )
+    assert "tokens/s" in outcome.text
+    assert ("llama-bench" in outcome.text) == named
