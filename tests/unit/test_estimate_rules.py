@@ -218,6 +218,28 @@ def test_lists_of_layers_have_an_entry_for_each_block() -> None:
     assert lists > 50
 
 
+@pytest.mark.parametrize("prediction", [None, 3])
+def test_layers_with_a_window_may_have_heads_of_their_own(prediction: int | None) -> None:
+    """Step 3.5: 96 heads where a layer slides, 64 where it sees everything; prediction blocks slide.
+
+    MiMo V2 Flash, of the same pattern, has 8 key heads where a layer slides and 4 elsewhere.
+    """
+    row = find_model("mimo-v2-flash")
+    assert row.dimensions is not None
+    dimensions = msgspec.structs.replace(
+        row.dimensions, mtp_layers=prediction, extra={"swa_num_attention_heads": 96}
+    )
+    like = msgspec.structs.replace(row, dimensions=dimensions)
+    step = msgspec.structs.replace(like, architecture="step35")
+    kinds = "FSSSS" + "FSSSSS" * 7 + "F" + "S" * (prediction or 0)
+    keys, queries = (
+        gguf_metadata(like)["mimo2.attention.head_count_kv"],
+        gguf_metadata(step)["step35.attention.head_count"],
+    )
+    assert keys == [8 if kind == "S" else 4 for kind in kinds]
+    assert queries == [96 if kind == "S" else 64 for kind in kinds]
+
+
 @pytest.mark.parametrize(
     ("name", "queries", "key"),
     [("deepseek-v3", 1536, 192), ("glm-5", 2048, 256), ("deepseek-v2-lite", None, 192)],
