@@ -38,6 +38,22 @@ def test_long_rope_has_a_factor_for_each_pair_of_turned_values() -> None:
     assert factors == {"rope_factors_long.weight": (48,), "rope_factors_short.weight": (48,)}
 
 
+def test_heads_are_turned_whole_unless_the_model_says_otherwise() -> None:
+    """Phi-3-mini turns all of the 96 values of a head."""
+    assert gguf_metadata(find_model("phi-3-mini-4k"))["phi3.rope.dimension_count"] == 96
+
+
+def test_an_unknown_architecture_is_refused_by_its_name() -> None:
+    row = find_model("qwen3-8b")
+    for architecture, told in (("of-next-year", "of-next-year"), (None, "its-config")):
+        spec = msgspec.structs.replace(
+            row, origin="checkpoint", architecture=architecture, model_type="its-config"
+        )
+        with pytest.raises(NotModeledError) as refused:
+            model_tensors(spec)
+        assert refused.value.facts["architecture"] == told
+
+
 @pytest.mark.parametrize(("name", "width"), [("deepseek-v3", 128), ("minicpm3-4b", 64), ("glm-5", 256)])
 def test_latent_attention_gives_values_of_their_own_width(name: str, width: int) -> None:
     """v_head_dim of config.json; a head of the query is wider by the part that is turned."""
