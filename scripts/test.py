@@ -27,6 +27,9 @@ COVERAGE = ("--cov", "--cov-report=")
 def main() -> int:
     """Run all checks; 0 only when every one of them passed."""
     arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
     rigs = "--rigs" in arguments
     coverage = "--coverage" in arguments
     arguments = [argument for argument in arguments if argument not in ("--rigs", "--coverage")]
