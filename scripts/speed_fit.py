@@ -19,7 +19,7 @@ from probe.catalog.gpus import all_gpus
 from probe.catalog.speed_constants import DecodeConstants, PromptConstants
 from probe.estimate.roofline import reading_rate
 from probe.estimate.speed import experts_touched, prompt_shape
-from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, generation, kernel_class, slopes
+from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, generation, kernel_class, wideness
 from probe.estimate.speed_device import SpeedDevice
 from probe.estimate.speed_prompt import large_gpu, many_cores, matrix_ratio, reading_seconds
 from scripts.speed_rows import Case
@@ -40,7 +40,7 @@ KERNELS: Final = {  # operations a byte
 }  # fmt: skip
 LAYER: Final = Prior(math.log(20e-6), 1.0)
 EXPERTS: Final = Prior(math.log(40e-6), 1.0)
-# Builds of 2024 read the cache 2 to 7 times slower without flash attention than with it.
+# Rows of speed.csv read the cache 2 to 7 times slower without flash attention (fa=0, builds of 2024).
 NO_FLASH: Final = Prior(math.log(6), 0.3)
 LARGE: Final = Prior(-0.2, 0.15)
 ATTENTION: Final = Prior(math.log(10), 1.5)
@@ -50,7 +50,8 @@ CORE_RATE: Final = {  # arithmetic of one core, 10^9 a second
 }  # fmt: skip
 
 
-# Prompts in formats that no CPU kernel multiplies in blocks: a fourth of the others' rate at worst.
+# Prompts in formats that no CPU kernel multiplies in blocks: about half of the others' rate. No row of
+# the data has one; set after SmolLM2 Q4_1 ran at 291 tokens/s (scripts/compare_real_run.py).
 PLAIN_KERNELS: Final = {"q41": -0.7}
 PROMPT_CORE_RATE: Final = {  # the same on prompts; twice what is reached, as the share begins at a half
     "amx": 300, "avx512": 240, "avxvnni": 220, "avx2": 180, "avx": 80, "base": 12,
@@ -162,16 +163,11 @@ class DecodeFit:
             columns["cache"].append(cache)
             columns["attention"].append(attention)
         self._classes_without_rows()
-        lines = [
-            (line, add("efficiency", key, WIDE), factor)
-            for line, case in enumerate(self.cases)
-            for key, factor in slopes(case.devices[0])
-        ]
+        wide = add("efficiency", "cpu|wide", WIDE)
         size = len(self.terms.priors)
         self.design = {term: design(rows, size) for term, rows in columns.items()}
-        for line, column, factor in lines:
-            self.design["efficiency"][line, column] = factor
         for line, case in enumerate(self.cases):
+            self.design["efficiency"][line, wide] = wideness(case.devices[0])
             # A faster core divides the cost of unpacking.
             if case.devices[0].backend == CPU:
                 column = self.terms.index[("core_rate", f"{CPU}:{generation(case.devices[0])}")]

@@ -170,21 +170,14 @@ def wideness(device: SpeedDevice) -> float:
 
     Cores reach memory through ports: one a chiplet of 8 (AMD, Arm), one a cluster of 4
     (Apple), one ring a processor (Intel's client parts). A laptop's LPDDR5X is faster
-    than that port, a desktop's DDR4 or a server's share of its channels is not.
+    than that port, a desktop's DDR4 or a server's share of its channels is not. (GPUs: a slope over the
+    width was tried and came out as zero.)
     """
     if device.backend != CPU or device.bandwidth is None or device.bandwidth.basis == "measured":
         return 0.0
     count = device.physical_cores or device.usable_cores or TYPICAL_CORES
     ports = max(1.0, count / _PORT_CORES.get(device.vendor, 8))
     return max(0.0, math.log(device.bandwidth.value / (ports * PORT_BYTES_PER_S)))
-
-
-def slopes(device: SpeedDevice) -> tuple[tuple[str, float], ...]:
-    """Terms of the efficiency that a device has to a degree: (key, factor).
-
-    Memory wider than the cores' ports. For GPUs a slope over the width was tried and came out as zero.
-    """
-    return (("cpu|wide", wideness(device)),) if device.backend == CPU else ()
 
 
 TYPICAL_ISA: Final = "avx2"  # where a processor's instruction sets are not known

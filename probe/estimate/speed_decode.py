@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from probe.catalog.speed_constants import SpeedConstants
 from probe.estimate.roofline import reading_rate
-from probe.estimate.speed_class import arithmetic_per_s, class_keys, kernel_keys, slopes, term
+from probe.estimate.speed_class import arithmetic_per_s, class_keys, kernel_keys, term, wideness
 from probe.estimate.speed_device import SpeedDevice
 
 
@@ -67,7 +67,7 @@ def decode_times(
     if old_build:
         keys = (*keys, *(f"{key}@2024" for key in keys))
     both = kernel_keys(keys, kernel)
-    wide = sum(c.efficiency.get(key, 0.0) * factor for key, factor in slopes(device))
+    wide = c.efficiency.get("cpu|wide", 0.0) * wideness(device)
     shifts = device.shifts
     # A measured shift may lead above 1: the bandwidth was a prior, and this machine has more modules.
     efficiency = min(1.0, math.exp(term(c.efficiency, both) + wide)) * math.exp(shifts.efficiency)

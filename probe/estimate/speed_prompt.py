@@ -24,8 +24,8 @@ from probe.estimate.speed_class import (
     class_keys,
     cores,
     kernel_keys,
-    slopes,
     term,
+    wideness,
 )
 from probe.estimate.speed_device import SpeedDevice
 
@@ -63,11 +63,11 @@ def many_cores(device: SpeedDevice) -> float:
     return math.log(max(1.0, cores(device) or TYPICAL_CORES)) if device.backend == CPU else 0.0
 
 
-def large_gpu(device: SpeedDevice, constants_ratio: Mapping[str, float]) -> float:
+def large_gpu(device: SpeedDevice, ratios: Mapping[str, float]) -> float:
     """Logarithm of a GPU's arithmetic against a small one's: a batch of 512 tokens fills large ones less."""
     if device.backend == CPU:
         return 0.0
-    rate = arithmetic_per_s(device, constants_ratio, {})
+    rate = arithmetic_per_s(device, ratios, {})
     return math.log(max(1.0, rate / SMALL_GPU_RATE))
 
 
@@ -100,7 +100,7 @@ def reading_seconds(
     rate = reading_rate(device)
     if not rate:
         return 0.0
-    wide = sum(decode.efficiency.get(key, 0.0) * factor for key, factor in slopes(device))
+    wide = decode.efficiency.get("cpu|wide", 0.0) * wideness(device)
     efficiency = math.exp(term(decode.efficiency, class_keys(device)) + wide)
     return math.ceil(tokens / batch) * weight_bytes / (rate * efficiency)
 
