@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from probe.collectors.answers import Failure, MemoryFigures, PlatformFacts
+from probe.collectors.answers import DiskFigures, Failure, MemoryFigures, PlatformFacts
 from probe.collectors.local_host import LocalHost
 from probe.machine.attempt import AttemptResult
 
@@ -44,6 +44,7 @@ class TreeHost(LocalHost):
         super().__init__(str(root))
         self._facts = platform
         self._variables = dict(variables or {})
+        self._disk: DiskFigures | None = None
         for path, text in {"/proc/meminfo": MEMINFO, "/proc/cpuinfo": CPUINFO, **(files or {})}.items():
             place = root / path.lstrip("/")
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +59,14 @@ class TreeHost(LocalHost):
 
     def variable(self, name: str) -> str | None:
         return self._variables.get(name)
+
+    def disk_figures(self, path: str) -> DiskFigures | Failure:
+        """The file system's own, as first read: other programs write to the same disk meanwhile."""
+        figures = super().disk_figures(path)
+        if isinstance(figures, Failure):
+            return figures
+        self._disk = self._disk or figures
+        return self._disk
 
     def affinity(self) -> int:
         return 8
