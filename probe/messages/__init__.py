@@ -7,7 +7,7 @@ read when first asked for, so a page pays only for its own topics.
 Placeholders take unit formats: `{need_bytes:gib}`, `{file_bytes:gb}`,
 `{rate:gbs}`, `{speed:toks}`, `{share:pct}`, `{n:int}`; None prints the word for
 unknown. Korean particles that depend on the last letter are written as pairs,
-`{name}은(는)`.
+`{name}은(는)`: the sentence gets the form that fits the value (`particles.py`).
 """
 
 import string
@@ -92,4 +92,9 @@ def t(key: str, lang: str, **values: FactValue) -> str:
     template = _template(key, lang)
     if template is None:
         raise KeyError(key)
-    return _formatter(lang).vformat(template, (), values)
+    if lang != "ko" or "(" not in template:
+        return _formatter(lang).vformat(template, (), values)
+    # Imported here: English sentences and most Korean ones have no pairs of particles.
+    from probe.messages.particles import marked, settled
+
+    return settled(_formatter(lang).vformat(marked(template), (), values))
