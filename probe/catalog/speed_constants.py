@@ -53,6 +53,9 @@ class SplitConstants(msgspec.Struct, frozen=True, kw_only=True):
     tensor_sync_s: float  # one layer's exchanges, tensor split over PCIe
     offload_low: float  # measured speed of CPU-and-GPU runs against the sum of both times
     offload_high: float
+    overlap: float  # share of the possible overlap that prompts reach on several GPUs, layer split
+    overlap_low: float
+    overlap_high: float
 
 
 class SpeedConstants(msgspec.Struct, frozen=True, kw_only=True):

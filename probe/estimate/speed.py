@@ -13,7 +13,7 @@ from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, cores,
 from probe.estimate.speed_decode import DecodeTimes, decode_times
 from probe.estimate.speed_device import SpeedDevice
 from probe.estimate.speed_figures import SpeedFigures
-from probe.estimate.speed_prompt import BATCH, PromptShape, prompt_seconds
+from probe.estimate.speed_prompt import BATCH, PromptShape, chain_seconds, overlaps, prompt_seconds
 from probe.estimate.weight_bytes import WeightBytes
 from probe.machine.ranges import Range
 
@@ -247,7 +247,7 @@ def _uncertain(device: SpeedDevice) -> bool:
     return bandwidth is not None and bandwidth.high > bandwidth.low
 
 
-def _prompt_seconds(
+def _prompt_times(
     devices: tuple[SpeedDevice, ...],
     constants: SpeedConstants,
     shape: PromptShape,
@@ -256,9 +256,8 @@ def _prompt_seconds(
     tokens: int,
     depth: float,
     more: float,
-    together: bool,
-) -> float | None:
-    """Devices of a chain work one after the other; of a tensor split at the same time."""
+) -> list[float] | None:
+    """Seconds of each device that holds weights; None where an arithmetic rate is not known."""
     total = sum(device.active_weight_bytes for device in devices)
     if not total or not shape.operations:
         return None
@@ -282,7 +281,7 @@ def _prompt_seconds(
         if seconds is None:
             return None
         times.append(seconds / device.prompt_factor)
-    return max(times) if together else sum(times)
+    return times
 
 
 def prompt_figures(
@@ -304,7 +303,7 @@ def prompt_figures(
     request = SpeedRequest(
         kernel_class(weights.quantization), shape.experts, flash_attention is False, old_build, ubatch
     )
-    seconds = _prompt_seconds(
+    times = _prompt_times(
         devices,
         known,
         shape,
@@ -312,14 +311,20 @@ def prompt_figures(
         tokens=tokens,
         depth=depth,
         more=experts_touched(spec, weights, min(tokens, ubatch)),
-        together=split == "tensor",
     )
-    if seconds is None:
+    if times is None:
         return None
     main = max(devices, key=lambda device: device.active_weight_bytes)
     spread, basis = _spread(known.prompt_spread, main, measured=main.prompt_measured)
-    value = tokens / seconds
-    return Range(low=value * spread.low, value=value, high=value * spread.high, basis=basis)
+    if split == "layer" and overlaps(devices):
+        cost, batches = known.split, math.ceil(tokens / ubatch)
+        low, value, high = (
+            tokens / chain_seconds(times, batches, gain)
+            for gain in (cost.overlap_low, cost.overlap, cost.overlap_high)
+        )
+    else:
+        low = value = high = tokens / (max(times) if split == "tensor" else sum(times))
+    return Range(low=low * spread.low, value=value, high=high * spread.high, basis=basis)
 
 
 def _aggregate(

@@ -12,7 +12,7 @@ Constants: catalogs/speed.json, fitted by scripts/fit_speed.py on catalogs/bench
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from probe.catalog.speed_constants import DecodeConstants, SpeedConstants
@@ -139,3 +139,30 @@ def prompt_seconds(
     return compute + reading_seconds(
         device, constants.decode, tokens=tokens, weight_bytes=weight_bytes, batch=batch
     )
+
+
+def overlaps(devices: Sequence[SpeedDevice]) -> bool:
+    """Whether the devices of a layer split work on several batches at once.
+
+    llama.cpp does so when every layer is on a GPU whose backend has events (src/llama-context.cpp#L432
+    at b11434): CUDA, and by the source ROCm and Vulkan too. Measurements exist of CUDA alone, so only
+    there is it counted.
+    """
+    return len(devices) > 1 and all(device.backend == "cuda" for device in devices)
+
+
+def chain_seconds(times: Sequence[float], batches: int, gain: float) -> float:
+    """Time of a prompt through a chain of devices.
+
+    One batch after the other takes the sum of all; while a device computes a batch, the one before it
+    may already compute the next: the whole then takes the first batch's way and, for every further
+    batch, the slowest device's part.
+
+    Args:
+        times: seconds of each device for the whole prompt.
+        batches: how many batches the prompt is computed in.
+        gain: share of that overlap which is reached, 0 to 1.
+    """
+    total = sum(times)
+    overlapped = (total + (batches - 1) * max(times, default=0.0)) / batches
+    return total - gain * (total - overlapped)

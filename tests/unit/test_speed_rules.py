@@ -16,7 +16,7 @@ from probe.estimate.speed_calibration import RunInputs, fit_shifts, run_decode_s
 from probe.estimate.speed_class import cores, wideness
 from probe.estimate.speed_decode import decode_times
 from probe.estimate.speed_device import Shifts, SpeedDevice
-from probe.estimate.speed_prompt import matrix_ratio, prompt_seconds
+from probe.estimate.speed_prompt import chain_seconds, matrix_ratio, overlaps, prompt_seconds
 from probe.estimate.weights import gguf_weights
 from probe.machine.accelerator import ComputeRates
 from probe.machine.ranges import Range, exact
@@ -292,3 +292,52 @@ def test_no_more_than_eight_tokens_are_drafted() -> None:
     """Longer drafts were measured by nobody; where they cost nothing, eight is the answer."""
     free = RoundCost(draft_step=0.0, passes=(1.0,) * 10)
     assert best_drafted("mtp", free, backend="cuda", quantization="Q4_K_M") == 8
+
+
+# --- prompts over several GPUs ------------------------------------------------------------
+
+
+def halves(**changes: object) -> tuple[SpeedDevice, SpeedDevice]:
+    part = msgspec.structs.replace(
+        GPU, active_weight_bytes=WEIGHTS.active_bytes // 2, kv_bytes=CACHE // 2, layers=16, **changes
+    )
+    return part, msgspec.structs.replace(part, device="gpu1")
+
+
+@pytest.mark.parametrize(
+    ("times", "batches", "gain", "seconds"),
+    [
+        ([4.0], 8, 1.0, 4.0),  # one GPU has nobody to wait for
+        ([2.0, 2.0], 1, 1.0, 4.0),  # one batch goes through both, one after the other
+        ([2.0, 2.0], 4, 0.0, 4.0),
+        ([2.0, 2.0], 4, 1.0, 2.5),  # 5 steps of half a second
+        ([1.0, 3.0], 4, 1.0, 3.25),  # the slower one never waits
+        ([2.0, 2.0], 4, 0.5, 3.25),
+    ],
+)
+def test_a_chain_of_gpus_overlaps_batches(
+    times: list[float], batches: int, gain: float, seconds: float
+) -> None:
+    assert chain_seconds(times, batches, gain) == pytest.approx(seconds)
+
+
+def test_only_gpus_with_events_overlap() -> None:
+    assert overlaps(halves())
+    assert not overlaps(halves()[:1])
+    assert not overlaps(halves(backend="vulkan"))
+    assert not overlaps((halves()[0], CPU))
+
+
+def test_two_gpus_read_long_prompts_faster_than_one_and_short_ones_not() -> None:
+    def speed(devices: tuple[SpeedDevice, ...], tokens: int) -> Range:
+        found = prompt_figures(MODEL, WEIGHTS, devices, split="layer", tokens=tokens)
+        assert found is not None
+        return found
+
+    assert speed(halves(), 512).value == pytest.approx(speed((GPU,), 512).value)
+    one, two = speed((GPU,), 8192), speed(halves(), 8192)
+    gain = speed_constants().split
+    assert two.value / one.value == pytest.approx(1 / (1 - gain.overlap * (1 - 17 / 32)), rel=1e-6)
+    # 16 batches through 2 GPUs take 17 of 32 steps; some published runs hardly overlap, and the range says so
+    assert two.low / two.value < one.low / one.value
+    assert 0 <= gain.overlap_low < gain.overlap < gain.overlap_high <= 1
