@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from probe.cli import options
 from probe.cli.plain_help import single_command
 from probe.cli.session import session_of
 from probe.errors import EXIT_DONE, InputError
+
+if TYPE_CHECKING:
+    from probe.render.page import Page
 
 Model = Annotated[str | None, typer.Option("--model", metavar="FILE", help="bench.option.model")]
 Program = Annotated[str | None, typer.Option("--llama-bench", metavar="PROGRAM", help="bench.option.program")]
@@ -85,12 +88,27 @@ def bench(
         stale=stale,
     )
 
-    def page() -> object:
+    def page_in(lang: str) -> "Page":
+        import msgspec
+
         from probe.render.bench_page import bench_page
 
-        return bench_page(document, session.lang)
+        notes = tuple(sentence(note, lang) for note in document.note_codes)
+        return bench_page(msgspec.structs.replace(document, notes=notes), lang)
 
-    print_answer(Answer(document=document, page=page, csv=None, name=document.machine_name), wanted, session)
+    def html() -> str:
+        from probe.render.html import plain_html
+
+        return plain_html(page_in, session.lang)
+
+    answer = Answer(
+        document=document,
+        page=lambda: page_in(session.lang),
+        html=html,
+        name=document.machine_name,
+        topic="bench",
+    )
+    print_answer(answer, wanted, session)
     return EXIT_DONE
 
 

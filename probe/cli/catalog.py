@@ -64,12 +64,18 @@ def list_rows(
 
         return catalog_page(document, session.lang)
 
+    def html() -> str:
+        from probe.render.catalog_page import catalog_page
+        from probe.render.html import plain_html
+
+        return plain_html(lambda one: catalog_page(document, one), session.lang)
+
     def csv() -> str:
         from probe.render.csv import catalog_csv
 
         return catalog_csv(document)
 
-    print_answer(Answer(document=document, page=page, csv=csv, name="catalog"), wanted, session)
+    print_answer(Answer(document=document, page=page, html=html, csv=csv, name="catalog"), wanted, session)
     return EXIT_DONE
 
 
@@ -104,7 +110,13 @@ def show(
 
         return entry_page(document, session.lang)
 
-    print_answer(Answer(document=document, page=page, csv=None, name="catalog-entry"), wanted, session)
+    def html() -> str:
+        from probe.render.catalog_page import entry_page
+        from probe.render.html import plain_html
+
+        return plain_html(lambda one: entry_page(document, one), session.lang)
+
+    print_answer(Answer(document=document, page=page, html=html, name="catalog-entry"), wanted, session)
     return EXIT_DONE
 
 
@@ -138,7 +150,13 @@ def validate(
 
         return check_page(document, session.lang)
 
-    print_answer(Answer(document=document, page=page, csv=None, name="catalog-check"), wanted, session)
+    def html() -> str:
+        from probe.render.catalog_page import check_page
+        from probe.render.html import plain_html
+
+        return plain_html(lambda one: check_page(catalog_check(one), one), session.lang)
+
+    print_answer(Answer(document=document, page=page, html=html, name="catalog-check"), wanted, session)
     return EXIT_ANSWER_IS_NO if document.problems else EXIT_DONE
 
 

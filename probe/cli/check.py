@@ -95,7 +95,8 @@ def check(
         pages = {lang: check_page(check_in(document, lang), lang, explain=True) for lang in LANGUAGES}
         return render_html(pages, session.lang)
 
-    answer = Answer(document=document, page=page, csv=csv, name=document.machine_name, html=html)
+    topic = f"check-{document.model.alias or document.model.id}"
+    answer = Answer(document=document, page=page, html=html, csv=csv, name=document.machine_name, topic=topic)
     print_answer(answer, wanted, session)
     return EXIT_ANSWER_IS_NO if document.verdict in (Verdict.NO, Verdict.UNKNOWN) else EXIT_DONE
 

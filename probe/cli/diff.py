@@ -36,12 +36,21 @@ def diff(
 
     session = session_of(ctx)
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
-    document = compare(_read(before), _read(after), lang=session.lang)
+    older, newer = _read(before), _read(after)
+    document = compare(older, newer, lang=session.lang)
 
     def page() -> object:
         from probe.render.diff_page import diff_page
 
         return diff_page(document, session.lang, whole=verbose)
+
+    def html() -> str:
+        from probe.render.diff_page import diff_page
+        from probe.render.html import plain_html
+
+        return plain_html(
+            lambda one: diff_page(compare(older, newer, lang=one), one, whole=True), session.lang
+        )
 
     def csv() -> str:
         from probe.render.csv import render_rows
@@ -50,7 +59,7 @@ def diff(
         rows = ((one.kind, one.effect, one.path, one.before, one.after, one.text) for one in document.changes)
         return render_rows(columns, rows)
 
-    print_answer(Answer(document=document, page=page, csv=csv, name="diff"), wanted, session)
+    print_answer(Answer(document=document, page=page, html=html, csv=csv, name="diff"), wanted, session)
     worse = any(change.effect == "worse" for change in document.changes)
     return EXIT_ANSWER_IS_NO if worse else EXIT_DONE
 

@@ -64,7 +64,11 @@ def doctor(
         return plain_html(page_in, session.lang)
 
     answer = Answer(
-        document=document, page=lambda: page_in(session.lang), csv=None, name=found.host.name, html=html
+        document=document,
+        page=lambda: page_in(session.lang),
+        html=html,
+        name=found.host.name,
+        topic="doctor",
     )
     print_answer(answer, wanted, session)
     return EXIT_DONE
@@ -105,7 +109,9 @@ def _explained(text: str, found: "Machine", lang: str) -> "tuple[Answer, bool]":
 
         return plain_html(page_in, lang)
 
-    answer = Answer(document=document, page=lambda: page_in(lang), csv=None, name=found.host.name, html=html)
+    answer = Answer(
+        document=document, page=lambda: page_in(lang), html=html, name=found.host.name, topic="error"
+    )
     return answer, bool(document.findings)
 
 

@@ -109,7 +109,7 @@ def fleet(
             documents[session.lang] = msgspec.structs.replace(document, models=tuple(models()))
         return fleet_html(documents, session.lang)
 
-    answer = Answer(document=document, page=page, csv=csv, name="fleet", html=html, json=pieces)
+    answer = Answer(document=document, page=page, html=html, csv=csv, name="fleet", json=pieces)
     print_answer(answer, wanted, session)
     if document.asked is not None:
         able = any(one.verdict in _GOOD for one in document.asked.machines)

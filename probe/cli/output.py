@@ -27,9 +27,10 @@ class Answer(NamedTuple):
 
     document: object
     page: Callable[[], Any]
-    csv: Callable[[], str] | None
+    html: Callable[[], str]
+    csv: Callable[[], str] | None = None
     name: str | None = None  # of the machine, for files in a folder
-    html: Callable[[], str] | None = None
+    topic: str | None = None  # stands behind the name: only the report is called like the machine alone
     json: Callable[[], Iterable[bytes]] | None = None  # in pieces, where `document` alone is not all
 
 
@@ -92,8 +93,10 @@ def print_answer(answer: Answer, wanted: Wanted, session: Session) -> None:
     if wanted.folder is not None:
         from probe.report.share import file_stem
 
-        suffixes = (".md", ".json") if answer.html is None else (".md", ".json", ".html")
-        targets = [wanted.folder / f"{file_stem(answer.name)}{suffix}" for suffix in suffixes]
+        stem = "-".join(file_stem(part) for part in (answer.name, answer.topic) if part)
+        targets = [
+            wanted.folder / f"{stem or file_stem(None)}{suffix}" for suffix in (".md", ".json", ".html")
+        ]
     else:
         targets = [wanted.file] if wanted.file is not None else []
     if targets:
@@ -152,8 +155,6 @@ def bytes_of(answer: Answer, format_name: str, session: Session) -> bytes:
             raise InputError("cli.output.no_csv")
         return answer.csv().encode("utf-8")
     if format_name == "html":
-        if answer.html is None:
-            raise InputError("cli.output.no_html")
         return answer.html().encode("utf-8")
     page = answer.page()
     if format_name == "markdown":

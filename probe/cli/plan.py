@@ -80,7 +80,7 @@ def plan(
             pages = {one: upgrade_page(build_upgrade(found, asked, lang=one), one) for one in LANGUAGES}
             return render_html(pages, session.lang)
 
-        answer = Answer(document=upgrades, page=upgrade_answer, csv=None, name="upgrade", html=upgrade_html)
+        answer = Answer(document=upgrades, page=upgrade_answer, html=upgrade_html, name="upgrade")
         print_answer(answer, wanted, session)
         return EXIT_DONE
     from probe.api.models import model_of
@@ -105,7 +105,11 @@ def plan(
         }
         return render_html(pages, session.lang)
 
-    print_answer(Answer(document=document, page=page, csv=None, name="plan", html=html), wanted, session)
+    print_answer(
+        Answer(document=document, page=page, html=html, name="plan", topic=model_spec.alias or model_spec.id),
+        wanted,
+        session,
+    )
     return EXIT_DONE if document.options else EXIT_ANSWER_IS_NO
 
 

@@ -158,7 +158,8 @@ def _judge_one(
             return preflight_page(document, lang)
         return preflight_page(build_preflight(found, ask, lang=lang, server=facts, name=name), lang)
 
-    print_answer(_answer(document, page_in, name, session), wanted, session)
+    answer = _answer(document, page_in, name, session)._replace(topic=f"preflight-{document.engine}")
+    print_answer(answer, wanted, session)
     return EXIT_DONE if document.verdict in READY else EXIT_ANSWER_IS_NO
 
 
@@ -207,7 +208,7 @@ def _answer(
 
         return plain_html(page_in, session.lang)
 
-    return Answer(document=document, page=lambda: page_in(session.lang), csv=None, name=name, html=html)
+    return Answer(document=document, page=lambda: page_in(session.lang), html=html, name=name)
 
 
 app = single_command("preflight", preflight)

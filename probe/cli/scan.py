@@ -53,7 +53,7 @@ def scan(
         pages = {lang: scan_page(document, lang, verbose=True) for lang in LANGUAGES}
         return render_html(pages, session.lang)
 
-    answer = Answer(document=document, page=page, csv=None, name=document.host.name, html=html)
+    answer = Answer(document=document, page=page, html=html, name=document.host.name, topic="scan")
     print_answer(answer, wanted, session)
     return EXIT_DONE
 

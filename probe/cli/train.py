@@ -1,6 +1,6 @@
 """`probe train MODEL`: can this machine fine-tune this model, and with which batch and sequence."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from probe.cli.plain_help import single_command
 from probe.cli.session import session_of
 from probe.cli.values import choice, nearest, whole_number
 from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE, InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from probe.report.train_documents import TrainDocument
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="cli.argument.model")]
 _METHODS = ("full", "lora", "qlora")
@@ -117,34 +120,42 @@ def train(
     from probe.report.train_documents import build_train
 
     shown = named(found, Options(alias=alias, show_host_name=not no_host_name))
-    document = build_train(
-        found,
-        model_spec,
-        training.TrainingSetup(
-            method=training.Method(method),
-            optimizer=training.Optimizer(optimizer),
-            precision=training.Precision(precision),
-            batch=batch,
-            sequence=sequence,
-            rank=rank,
-            targets=chosen,
-            gpus=gpus,
-            zero=int(zero),
-            checkpointing=checkpointing,
-            offload=offload,
-            flash_attention=flash_attention,
-        ),
-        lang=session.lang,
-        reserve_bytes=reserve,
-        machine_name=shown.host.name,
+    setup = training.TrainingSetup(
+        method=training.Method(method),
+        optimizer=training.Optimizer(optimizer),
+        precision=training.Precision(precision),
+        batch=batch,
+        sequence=sequence,
+        rank=rank,
+        targets=chosen,
+        gpus=gpus,
+        zero=int(zero),
+        checkpointing=checkpointing,
+        offload=offload,
+        flash_attention=flash_attention,
     )
+
+    def document_in(lang: str) -> "TrainDocument":
+        return build_train(
+            found, model_spec, setup, lang=lang, reserve_bytes=reserve, machine_name=shown.host.name
+        )
+
+    document = document_in(session.lang)
 
     def page() -> object:
         from probe.render.train_page import train_page
 
         return train_page(document, session.lang)
 
-    print_answer(Answer(document=document, page=page, csv=None, name=document.machine_name), wanted, session)
+    def html() -> str:
+        from probe.render.html import plain_html
+        from probe.render.train_page import train_page
+
+        return plain_html(lambda one: train_page(document_in(one), one), session.lang)
+
+    topic = f"train-{document.model.alias or document.model.id}"
+    answer = Answer(document=document, page=page, html=html, name=document.machine_name, topic=topic)
+    print_answer(answer, wanted, session)
     return EXIT_DONE if document.fits else EXIT_ANSWER_IS_NO
 
 

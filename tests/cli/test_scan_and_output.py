@@ -50,10 +50,41 @@ def test_a_folder_gets_one_file_for_each_reader(tmp_path: Path) -> None:
     outcome = run_probe(*SPEC, "--alias", "../../Kim's PC: 3층", "--output", "shared", folder=tmp_path)
     assert outcome.code == 0
     assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == [
-        "Kim-s-PC--3층.html",
-        "Kim-s-PC--3층.json",
-        "Kim-s-PC--3층.md",
+        "Kim-s-PC--3층-scan.html",
+        "Kim-s-PC--3층-scan.json",
+        "Kim-s-PC--3층-scan.md",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stem"),
+    [
+        (("check", "qwen3-8b", "--as", "RTX 4090", "--alias", "pc"), "pc-check-qwen3-8b"),
+        (("train", "qwen3-0.6b", "--as", "RTX 4090", "--alias", "pc"), "pc-train-qwen3-0.6b"),
+        (("doctor", "--as", "RTX 4090"), "RTX-4090-doctor"),
+        (("preflight", "llama.cpp", "--as", "RTX 4090", "--alias", "pc"), "pc-preflight-llama.cpp"),
+        (("plan", "qwen3-0.6b"), "plan-qwen3-0.6b"),
+        (("diff", "pc.json", "pc.json"), "diff"),
+        (("catalog", "list"), "catalog"),
+        (("catalog", "show", "qwen3-8b"), "catalog-entry"),
+        (("catalog", "validate"), "catalog-check"),
+        (("bench", "--no-engine", "--no-save", "--alias", "pc"), "pc-bench"),
+    ],
+)
+def test_every_command_writes_three_formats_beside_the_report(
+    tmp_path: Path, arguments: tuple[str, ...], stem: str
+) -> None:
+    """A report `pc.json` of the same machine in that folder stays what it is."""
+    report = b'{"kind": "machine", "cpu": {"brand": "Intel(R) Core(TM) i5-8500 CPU"}}'
+    (tmp_path / "pc.json").write_bytes(report)
+    outcome = run_probe(*arguments, "--lang", "ko", "--output", ".", folder=tmp_path)
+    assert outcome.code in (0, 1)
+    written = sorted(path.name for path in tmp_path.glob("*.*") if path.suffix and path.name[0] != ".")
+    assert written == sorted([f"{stem}.html", f"{stem}.json", f"{stem}.md", "pc.json"])
+    assert (tmp_path / "pc.json").read_bytes() == report
+    page = (tmp_path / f"{stem}.html").read_text(encoding="utf-8")
+    assert '<html lang="ko"' in page
+    assert 'lang="en"' in page
 
 
 def test_an_older_file_is_replaced_whole(tmp_path: Path) -> None:
