@@ -18,8 +18,8 @@ from probe.errors import InputError, UnknownNameError
 from probe.machine import OperatingSystem, OsFamily
 
 _MAC: Final = re.compile(
-    r"^(macbook pro|macbook air|macbook|mac studio|mac mini|mac pro|imac|"
-    r"맥북 ?프로|맥북 ?에어|맥북|맥 ?스튜디오|맥 ?미니|아이맥)"
+    r"^(macbook pro|macbook air|macbook|mac studio|mac mini|mac pro|imac|mac|"
+    r"맥북 ?프로|맥북 ?에어|맥북|맥 ?스튜디오|맥 ?미니|아이맥|맥)"
     r"(?: with| \d{2}(?:-inch|\"|인치))?\s+",
     re.IGNORECASE,
 )

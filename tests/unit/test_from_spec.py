@@ -106,6 +106,8 @@ def test_apple_laptop_is_one_pool_with_a_wired_limit() -> None:
         ("Mac Studio M3 Ultra 512GB", 512, 819.2),
         ("Mac Studio M2 Ultra 192GB", 192, 819.2),
         ("맥북 에어 M2 8GB", 8, 102.4),
+        ("Mac M4 16GB", 16, 120),
+        ("맥 M4 Pro 24GB", 24, 273),
     ],
 )
 def test_apple_chips_by_memory(spec: str, memory_gib: int, gb_per_s: float) -> None:
