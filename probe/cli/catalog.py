@@ -106,12 +106,12 @@ def show(
     document = catalog_entry(name)
 
     def page() -> object:
-        from probe.render.catalog_page import entry_page
+        from probe.render.catalog_entry_page import entry_page
 
         return entry_page(document, session.lang)
 
     def html() -> str:
-        from probe.render.catalog_page import entry_page
+        from probe.render.catalog_entry_page import entry_page
         from probe.render.html import plain_html
 
         return plain_html(lambda one: entry_page(document, one), session.lang)

@@ -1,14 +1,11 @@
-"""Pages of the catalog: all names, one row with its sources, and whether the rows are sound."""
-
-from typing import Any
-
-import msgspec
+"""Pages of the catalog: all names, and whether the rows are sound."""
 
 from probe.messages import t
 from probe.render.figures import params_pair, unknown
+from probe.render.languages import korean_word, other_languages
 from probe.render.page import Block, Cell, Column, Facts, Item, Items, Page, Section, Table
 from probe.report.catalog_check import CatalogCheckDocument
-from probe.report.catalog_documents import CatalogDocument, CatalogEntryDocument
+from probe.report.catalog_documents import CatalogDocument
 
 _LICENSE_LETTERS = 24
 
@@ -40,7 +37,8 @@ def _models_table(catalog: CatalogDocument, lang: str) -> Table:
         Column(t("cli.catalog.column_params", lang)),
         Column(t("cli.catalog.column_context", lang), right=True, from_width=75),
         Column(t("cli.catalog.column_license", lang), from_width=100),
-        Column(t("cli.catalog.column_languages", lang), from_width=115, wraps=True),
+        Column(t("catalog_fields.language.korean", lang), from_width=75),
+        Column(t("catalog_fields.language.others", lang), from_width=140, wraps=True),
     )
     rows = tuple(
         (
@@ -48,7 +46,8 @@ def _models_table(catalog: CatalogDocument, lang: str) -> Table:
             Cell(params_pair(model.params_total, model.params_active, lang)),
             Cell(unknown(lang) if model.max_context is None else f"{model.max_context:,}"),
             Cell((model.license or unknown(lang))[:_LICENSE_LETTERS]),
-            Cell(" ".join(model.languages)),
+            Cell(korean_word(model.languages, model.korean, lang)),
+            Cell(other_languages(model.languages, lang) or ""),
         )
         for model in catalog.models
     )
@@ -63,25 +62,6 @@ def _devices_table(catalog: CatalogDocument, lang: str) -> Table:
     )
     rows = tuple((Cell(row.name), Cell(row.vendor), Cell(row.kind)) for row in catalog.devices)
     return Table(columns=columns, rows=rows)
-
-
-def entry_page(entry: CatalogEntryDocument, lang: str) -> Page:
-    """One row, field by field, as the catalog file spells them."""
-    row = entry.model or entry.gpu or entry.cpu or entry.npu
-    fields: dict[str, Any] = msgspec.to_builtins(row)
-    title = str(fields.get("name", ""))
-    blocks = Facts(rows=tuple((name, Cell(_written(value))) for name, value in fields.items()))
-    return Page(title=title, sections=(Section(title=str(fields.get("id") or title), blocks=(blocks,)),))
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_written(inner)}" for name, inner in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_written(inner) for inner in value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return f"{value:,.15g}" if isinstance(value, float) else str(value)
 
 
 def check_page(check: CatalogCheckDocument, lang: str) -> Page:

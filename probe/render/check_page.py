@@ -14,6 +14,7 @@ from probe.render.figures import (
     tokens_per_s,
     tokens_per_s_middle,
 )
+from probe.render.languages import korean_text, other_languages
 from probe.render.page import Block, Command, Facts, Item, Items, Page, Paragraph, Section, Tone
 from probe.render.tables import alternatives_table, companion_text, download_text, facts, placement_text
 from probe.render.working import input_facts, memory_blocks
@@ -116,7 +117,8 @@ def _model_facts(check: CheckDocument, lang: str) -> Facts:
             (t("page.check.setting", lang), setting),
             (t("page.check.placement", lang), placement_text(check.placement, lang)),
             (t("page.check.download", lang), download_text(check.file_bytes, lang)),
-            (t("page.check.languages", lang), ", ".join(model.languages)),
+            (t("catalog_fields.language.korean", lang), korean_text(model.languages, model.korean, lang)),
+            (t("catalog_fields.language.others", lang), other_languages(model.languages, lang)),
             (t("page.check.license", lang), model.license),
         )
     )

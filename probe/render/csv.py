@@ -136,6 +136,7 @@ def catalog_csv(catalog: "CatalogDocument") -> str:
         "license",
         "max_context",
         "confidence",
+        "korean",
     )
     rows = (
         (
@@ -151,6 +152,7 @@ def catalog_csv(catalog: "CatalogDocument") -> str:
             model.license,
             model.max_context,
             model.confidence,
+            model.korean,
         )
         for model in catalog.models
     )

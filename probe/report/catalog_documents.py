@@ -9,10 +9,15 @@ from probe.catalog.model_spec import ModelSpec
 from probe.catalog.models import all_models
 from probe.catalog.npus import NpuSpec, all_npus
 from probe.report.documents import SCHEMA_VERSION
+from probe.report.encode import korean_status
 
 
 class CatalogModel(msgspec.Struct, frozen=True, kw_only=True):
-    """One model row. `language_sources` has an entry for each language whose source is known."""
+    """One model row. `language_sources` has an entry for each language whose source is known.
+
+    `languages` holds those that were looked up, not all that the model speaks. `korean`: verified (read in
+    the maker's documents), claimed (expected, not read), null where Korean is not among them.
+    """
 
     id: str
     alias: str | None
@@ -27,6 +32,7 @@ class CatalogModel(msgspec.Struct, frozen=True, kw_only=True):
     license: str | None
     max_context: int | None
     confidence: str | None
+    korean: str | None = None
 
 
 class CatalogDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +87,7 @@ def _model(spec: ModelSpec) -> CatalogModel:
         license=spec.license,
         max_context=spec.max_context,
         confidence=spec.confidence,
+        korean=korean_status(spec),
     )
 
 

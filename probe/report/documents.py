@@ -31,6 +31,7 @@ class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
     languages: tuple[str, ...]
     license: str | None
     commercial_use: bool | None = None  # what the licence says; None = unclear or not read
+    korean: str | None = None  # verified, claimed; None = not among the languages that were looked up
 
 
 class DeviceMemoryDocument(msgspec.Struct, frozen=True, kw_only=True):

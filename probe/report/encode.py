@@ -67,7 +67,13 @@ def model_summary(spec: ModelSpec) -> ModelSummary:
         languages=tuple(language.code for language in spec.languages),
         license=spec.license,
         commercial_use=spec.commercial_use,
+        korean=korean_status(spec),
     )
+
+
+def korean_status(spec: ModelSpec) -> str | None:
+    """verified, claimed, or None where Korean is not among the languages that were looked up."""
+    return next((language.status for language in spec.languages if language.code == "ko"), None)
 
 
 def _sum_known(devices: Iterable[DeviceMemory], part: Callable[[DeviceMemory], int | None]) -> int | None:

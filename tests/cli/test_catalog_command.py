@@ -29,7 +29,9 @@ def test_list_names_models_devices_and_engines(tmp_path: Path) -> None:
         "license",
         "max_context",
         "confidence",
+        "korean",
     }
+    assert model["korean"] == "verified"
     assert "ko" in model["languages"]
     assert model["language_sources"]["ko"]
     assert {"name": "NVIDIA GeForce RTX 4090", "vendor": "nvidia", "kind": "discrete"} in document["devices"]

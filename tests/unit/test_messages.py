@@ -104,6 +104,13 @@ def test_particles_stand_at_their_words(topic: str) -> None:
     assert [key for key, text in sentences(topic, "ko").items() if apart.search(text)] == []
 
 
+def test_the_word_of_a_verdict_stands_for_nothing_else_in_korean() -> None:
+    """A device that works and an engine that runs here are not a model that is fast enough."""
+    word = t("verdicts.usable.word", "ko")
+    others = ("page.engine.ok", "page.engine.limited", "states.state.usable")
+    assert [key for key in others if t(key, "ko") in {word, t("verdicts.usable.short", "ko")}] == []
+
+
 def test_unknown_values_print_the_word_for_unknown() -> None:
     assert t("page.hardware.free_now", "en", free=None) == "unknown free now"
     assert "알 수 없음" in t("page.hardware.free_now", "ko", free=None)
