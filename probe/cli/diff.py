@@ -8,14 +8,15 @@ import typer
 from probe.cli import options
 from probe.cli.plain_help import single_command
 from probe.cli.session import session_of
+from probe.cli.values import place
 from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE, InputError
 
 if TYPE_CHECKING:
     from probe.machine import Machine
     from probe.report.documents import ReportDocument
 
-Before = Annotated[Path, typer.Argument(metavar="A", help="cli.argument.report_before")]
-After = Annotated[Path, typer.Argument(metavar="B", help="cli.argument.report_after")]
+Before = Annotated[Path, typer.Argument(metavar="A", parser=place("A"), help="cli.argument.report_before")]
+After = Annotated[Path, typer.Argument(metavar="B", parser=place("B"), help="cli.argument.report_after")]
 
 
 def diff(

@@ -9,9 +9,10 @@ import typer
 from probe.cli import options
 from probe.cli.plain_help import single_command
 from probe.cli.session import session_of
+from probe.cli.values import place
 from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="cli.argument.folder")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", parser=place("DIR"), help="cli.argument.folder")]
 Model = Annotated[str | None, typer.Option("--model", metavar="MODEL", help="cli.option.fleet_model")]
 WhatIf = Annotated[str | None, typer.Option("--what-if", metavar="CHANGE", help="cli.option.what_if")]
 _GOOD = ("comfortable", "usable")

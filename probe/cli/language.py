@@ -24,6 +24,7 @@ def asked_language(arguments: Sequence[str]) -> str | None:
         name, has_value, value = argument.partition("=")
         if name == "--lang":
             value = value if has_value else "".join(arguments[index + 1 : index + 2])
+            value = value.strip().lower()
             return value if value in LANGUAGES else None
     return None
 

@@ -6,12 +6,15 @@ from typing import Annotated, Final
 import typer
 
 from probe.api.limits import MAX_CONTEXT, MAX_PARALLEL, MAX_UBATCH, MODEL_LANGUAGES, PURPOSES
-from probe.cli.values import FORMATS, address, choice, choices, kv_type, memory_size, whole_number
+from probe.cli.values import FORMATS, address, choice, choices, kv_type, memory_size, place, whole_number
 from probe.messages import LANGUAGES
 
 DEFAULT_CONTEXT: Final = 8192
 
-MachineFile = Annotated[Path | None, typer.Option("--machine", metavar="FILE", help="cli.option.machine")]
+MachineFile = Annotated[
+    Path | None,
+    typer.Option("--machine", metavar="FILE", parser=place("--machine"), help="cli.option.machine"),
+]
 MachineSpec = Annotated[str | None, typer.Option("--as", metavar="SPEC", help="cli.option.as")]
 Context = Annotated[
     int,
@@ -76,7 +79,9 @@ Format = Annotated[
 ]
 # Text, not Path: a closing slash says "folder".
 Output = Annotated[str | None, typer.Option("--output", "-o", metavar="PATH", help="cli.option.output")]
-Share = Annotated[Path | None, typer.Option("--share", metavar="DIR", help="cli.option.share")]
+Share = Annotated[
+    Path | None, typer.Option("--share", metavar="DIR", parser=place("--share"), help="cli.option.share")
+]
 Lang = Annotated[
     str | None,
     typer.Option("--lang", metavar="ko|en", parser=choice("--lang", LANGUAGES), help="cli.option.lang"),

@@ -56,6 +56,8 @@ class Wanted(NamedTuple):
         if output is None:
             chosen = "json" if json else format_name or "terminal"
             return cls(chosen, json, None, None, quiet)
+        if not output.strip():
+            raise InputError("cli.usage.empty_path", option="--output")
         path = openable(Path(output).expanduser())
         if path.is_dir() or output.endswith(("/", "\\")):
             _check_folder(path)

@@ -8,7 +8,7 @@ import typer
 from probe.cli import options
 from probe.cli.plain_help import single_command
 from probe.cli.session import Session, session_of
-from probe.cli.values import choice
+from probe.cli.values import choice, place
 from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE, InputError, ProbeError
 
 if TYPE_CHECKING:
@@ -46,7 +46,10 @@ KvType = Annotated[
     ),
 ]
 Matrix = Annotated[bool, typer.Option("--matrix", help="cli.option.matrix")]
-Machines = Annotated[Path | None, typer.Option("--machines", metavar="DIR", help="cli.option.machines")]
+Machines = Annotated[
+    Path | None,
+    typer.Option("--machines", metavar="DIR", parser=place("--machines"), help="cli.option.machines"),
+]
 
 
 def preflight(

@@ -8,9 +8,12 @@ import typer
 from probe.cli import options
 from probe.cli.plain_help import single_command
 from probe.cli.session import session_of
+from probe.cli.values import place
 from probe.errors import EXIT_DONE
 
-Record = Annotated[Path | None, typer.Option("--record", metavar="DIR", help="cli.option.record")]
+Record = Annotated[
+    Path | None, typer.Option("--record", metavar="DIR", parser=place("--record"), help="cli.option.record")
+]
 
 
 def scan(

@@ -1,6 +1,7 @@
 """Values of options: read strictly, refused with what would have been right."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from probe.errors import InputError, UnknownNameError
@@ -100,6 +101,17 @@ def kv_type(text: str) -> str:
 def memory_size(text: str | int) -> int:
     """A reader of memory sizes: `4GB` is 4 GiB. Defaults, already bytes, stay as they are."""
     return text if isinstance(text, int) else int(parse_memory_size(text))
+
+
+def place(option: str) -> Callable[[str | Path], Path]:
+    """A reader of paths. An empty one, as an unset variable in a script gives it, is not this folder."""
+
+    def read(text: str | Path) -> Path:
+        if not str(text).strip():
+            raise InputError("cli.usage.empty_path", option=option)
+        return Path(text)
+
+    return read
 
 
 def address(option: str) -> Callable[[str], str]:

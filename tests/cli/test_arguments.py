@@ -153,3 +153,28 @@ def test_korean_help_is_readable_on_a_cp949_console(tmp_path: Path) -> None:
     outcome = run_probe("--help", "--lang", "ko", folder=tmp_path, encoding="cp949")
     assert "사용법: probe" in outcome.stdout.decode("cp949")
     assert "?" not in outcome.stdout.decode("cp949")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--share", ""),
+        ("--output", " "),
+        ("--machine", ""),
+        ("scan", "--record", ""),
+        ("fleet", ""),
+        ("diff", "", "b.json"),
+        ("preflight", "vllm", "--machines", ""),
+    ],
+)
+def test_an_empty_path_is_not_the_folder_one_stands_in(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """`probe --share "$DIR"` of a script whose variable is not set."""
+    outcome = run_probe(*arguments, folder=tmp_path)
+    assert (outcome.code, outcome.stdout) == (2, b"")
+    assert "is empty" in outcome.talk
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_language_may_be_written_in_capitals(tmp_path: Path) -> None:
+    assert "모델" in run_probe("--lang", "KO", "--help", folder=tmp_path).text
+    assert "하드웨어" in run_probe("scan", "--as", "RTX 4090", "--lang=Ko", folder=tmp_path).text
