@@ -18,7 +18,6 @@ GB: Final = 10**9
 TB: Final = 10**12
 
 _SUFFIXES: Final = {
-    "": 1,
     "b": 1,
     "k": KIB,
     "kb": KIB,

@@ -25,6 +25,7 @@ from probe.fleet.member import (
     Noted,
 )
 from probe.machine import Range
+from probe.plain_text import plain_utf8
 from probe.report.model_index import BASIS_DIGITS, IDS_START, IDS_START_INDENTED, NO_SPEED, hash_of
 
 _MAJOR: Final = "1"
@@ -330,13 +331,10 @@ def _indexed(index: _Index, models: _Models) -> Lines | None:
 
 
 def _utf8(raw: bytes) -> bytes:
-    """UTF-8 without a byte-order mark; older Windows shells redirect output as UTF-16."""
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        try:
-            return raw.decode("utf-16").encode("utf-8")
-        except UnicodeError as error:
-            raise RefusedError("malformed", detail=_short(error)) from error
-    return raw.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return plain_utf8(raw)
+    except UnicodeError as error:
+        raise RefusedError("malformed", detail=_short(error)) from error
 
 
 def _short(error: Exception) -> str:

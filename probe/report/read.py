@@ -13,6 +13,7 @@ from probe.errors import InputError
 from probe.long_paths import openable
 from probe.machine import Machine
 from probe.machine.accelerator import AcceleratorKind, AcceleratorState
+from probe.plain_text import plain_utf8
 from probe.report.documents import ReportDocument
 
 MAX_REPORT_BYTES: Final = 32 * 1024 * 1024
@@ -44,14 +45,14 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode_json(raw: bytes, name: str) -> Any:
-    """The JSON value in `raw`; a byte-order mark is tolerated (Windows editors write one).
+    """The JSON value in `raw`, in any encoding that Windows editors and shells write.
 
     Raises:
         InputError: it is no JSON or nested too deeply.
     """
     try:
-        return msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"))
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        return msgspec.json.decode(plain_utf8(raw))
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise InputError("reading.json_malformed", path=name, detail=str(error)) from error
 
 

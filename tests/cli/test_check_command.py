@@ -134,6 +134,23 @@ def test_a_saved_scan_gives_the_figures_of_the_machine_it_describes(tmp_path: Pa
     assert from_file["speed"] == from_words["speed"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_scan_that_powershell_redirected_is_read(tmp_path: Path, encoding: str) -> None:
+    """`probe scan --json > machine.json`: Windows PowerShell 5.1 writes UTF-16 with a byte-order mark."""
+    printed = run_probe("scan", "--as", OFFICE_PC, "--json", folder=tmp_path).text
+    (tmp_path / "machine.json").write_text(printed, encoding=encoding)
+    outcome = run_probe("check", "qwen3-4b", "--machine", "machine.json", "--json", folder=tmp_path)
+    assert outcome.code == 0, outcome.talk
+    assert run_probe("diff", "machine.json", "machine.json", folder=tmp_path).code == 0
+
+
+def test_a_size_without_a_unit_is_refused(tmp_path: Path) -> None:
+    """`--reserve 4` would be four bytes, and nothing would be reserved."""
+    outcome = run_probe("check", "qwen3-4b", "--as", "RTX 4090", "--reserve", "4", folder=tmp_path)
+    assert outcome.code == 2
+    assert "a number with a unit" in outcome.talk
+
+
 def test_options_of_the_cache_change_the_memory_and_stand_in_the_command(tmp_path: Path) -> None:
     arguments = ("check", "qwen3-8b", "--quant", "Q4_K_M", "--as", "RTX 4090", "--json")
     plain = json.loads(run_probe(*arguments, folder=tmp_path).stdout)
