@@ -30,8 +30,17 @@ _VERDICTS = {
     "cannot_tell": Tone.POOR,
 }
 _CELLS = {"yes": Tone.GOOD, "no": Tone.FAINT, "weight_only": Tone.FAIR, "plugin": Tone.FAIR}
+_NOT_LISTED = "-"
+_SHORTENED = ("compressed_tensors_", "c_t_")  # where the table is too wide for the page
 _OTHERS = ("amd", "intel", "x86", "arm")
-_GENERATION_SHORT = {"blackwell_dc": "blackwell", "blackwell_rtx": "rtx 50"}
+_GENERATION_WORDS = {
+    "blackwell_dc": "B200",
+    "blackwell_rtx": "RTX 50",
+    "amd": "AMD",
+    "intel": "Intel",
+    "x86": "x86",
+    "arm": "Arm",
+}
 
 
 def preflight_page(document: PreflightDocument, lang: str) -> Page:
@@ -193,14 +202,15 @@ def set_page(document: PreflightSetDocument, lang: str) -> Page:
 
 
 def matrix_page(document: MatrixDocument, lang: str) -> Page:
-    """Weight formats down, generations across: NVIDIA's in one table, the others in a second."""
+    """What the words of the tables mean; weight formats down, generations across: NVIDIA, then the others."""
     names = tuple(document.generations)
     nvidia = tuple(name for name in names if name not in _OTHERS)
     rest = ", ".join(row.method for row in document.rows if not any(row.cells.values()))
     return Page(
         title=t("preflight.page.title_matrix", lang, version=document.version),
         sections=(
-            _section("matrix", lang, _matrix(document, nvidia, lang), Paragraph(_legend(lang))),
+            _section("matrix_legend", lang, _legend(lang)),
+            _section("matrix", lang, _matrix(document, nvidia, lang)),
             _section("matrix_others", lang, _matrix(document, _OTHERS, lang)),
             _section("matrix_rest", lang, Paragraph(rest)),
         ),
@@ -210,10 +220,13 @@ def matrix_page(document: MatrixDocument, lang: str) -> Page:
 def _matrix(document: MatrixDocument, names: tuple[str, ...], lang: str) -> Table:
     columns = (
         Column(t("preflight.page.method", lang)),
-        *(Column(_GENERATION_SHORT.get(name, name)) for name in names),
+        *(Column(_GENERATION_WORDS.get(name, name.capitalize())) for name in names),
     )
     rows = tuple(
-        (Cell(row.method), *(_matrix_cell(row.cells.get(name), lang) for name in names))
+        (
+            Cell(row.method, short=row.method.replace(*_SHORTENED)),
+            *(_matrix_cell(row.cells.get(name), lang) for name in names),
+        )
         for row in document.rows
         if any(row.cells.get(name) for name in names)
     )
@@ -222,9 +235,13 @@ def _matrix(document: MatrixDocument, names: tuple[str, ...], lang: str) -> Tabl
 
 def _matrix_cell(value: str | None, lang: str) -> Cell:
     if value is None:
-        return Cell("-", tone=Tone.FAINT)
+        return Cell(_NOT_LISTED, tone=Tone.FAINT)
     return Cell(t(f"preflight.cell.{value}", lang), tone=_CELLS.get(value, Tone.PLAIN))
 
 
-def _legend(lang: str) -> str:
-    return t("preflight.page.legend", lang)
+def _legend(lang: str) -> Facts:
+    """What the tables' codes mean, above the first of them."""
+    codes = ("weight_only", "plugin", "documented_only", "unverified")
+    words = [(t(f"preflight.cell.{code}", lang), code) for code in codes]
+    words += [(_NOT_LISTED, "absent"), (_SHORTENED[1], "shortened")]
+    return Facts(rows=tuple((word, Cell(t(f"preflight.legend.{code}", lang))) for word, code in words))

@@ -137,13 +137,14 @@ def _table(block: Table, width: int) -> RichTable:
     shown = [index for index, column in enumerate(block.columns) if width >= column.from_width]
     columns = [block.columns[index] for index in shown]
     rows = [[row[index] for index in shown] for row in block.rows]
-    texts, gap = _fitting(columns, rows, width)
+    texts, gap, fits = _fitting(columns, rows, width)
     table = RichTable(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(
             _text(column.title),
             justify="right" if column.right else "left",
-            no_wrap=not column.wraps,
+            # Where even the short texts are too wide, a text over two lines is better than one cut off.
+            no_wrap=fits and not column.wraps,
             overflow="fold",
         )
     for row, written in zip(rows, texts, strict=True):
@@ -153,16 +154,16 @@ def _table(block: Table, width: int) -> RichTable:
 
 def _fitting(
     columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int
-) -> tuple[list[list[str]], int]:
-    """The longest texts with which the table is no wider than the page, and the gap between columns."""
+) -> tuple[list[list[str]], int, bool]:
+    """The longest texts with which the table is no wider than the page, the gap, and whether any fit."""
     texts: list[list[str]] = []
     for variant in range(3):
         texts = [[_variants(cell)[variant] for cell in row] for row in rows]
         for gap in (2, 1):
             widths = [_column_width(column, [row[at] for row in texts]) for at, column in enumerate(columns)]
             if sum(widths) + gap * (len(columns) - 1) <= width:
-                return texts, gap
-    return texts, 1
+                return texts, gap, True
+    return texts, 1, False
 
 
 def _column_width(column: Column, texts: Sequence[str]) -> int:
