@@ -27,7 +27,7 @@ def scan(
         tmp_path, files, links=links, variables=variables, **({"platform": platform} if platform else {})
     )
     with installed(FakeNvmlLibrary(*devices, **library)):
-        return scan_machine(host)
+        return scan_machine(host, deadline_s=30)
 
 
 def states(machine: Machine) -> list[tuple[str, str | None]]:

@@ -192,7 +192,7 @@ ROCM_SMI = ProgramOutput(
 
 def test_tools_fill_what_the_drivers_files_lack(tmp_path: Path) -> None:
     host = silent_card(tmp_path, amd_smi=AMD_SMI, rocm_smi=ROCM_SMI)
-    (card,) = scan_machine(host).accelerators
+    (card,) = scan_machine(host, deadline_s=30).accelerators
     assert (card.name, card.memory_total_bytes) == ("AMD Instinct MI300X", 196592 * MIB)
     assert card.kind is AcceleratorKind.DISCRETE
     assert [name for name in host.asked if name.endswith("smi")] == ["amd-smi"]
@@ -200,7 +200,7 @@ def test_tools_fill_what_the_drivers_files_lack(tmp_path: Path) -> None:
 
 def test_second_tool_is_asked_where_the_first_fails(tmp_path: Path) -> None:
     broken = ProgramOutput(exit_code=1, stdout="Traceback (most recent call last)", stderr="")
-    machine = scan_machine(silent_card(tmp_path, amd_smi=broken, rocm_smi=ROCM_SMI))
+    machine = scan_machine(silent_card(tmp_path, amd_smi=broken, rocm_smi=ROCM_SMI), deadline_s=30)
     (card,) = machine.accelerators
     assert card.memory_total_bytes == 206141652992
     results = {attempt.source: attempt.result for attempt in machine.attempts}
@@ -209,7 +209,7 @@ def test_second_tool_is_asked_where_the_first_fails(tmp_path: Path) -> None:
 
 
 def test_memory_stays_unknown_where_nothing_tells_it(tmp_path: Path) -> None:
-    (card,) = scan_machine(silent_card(tmp_path)).accelerators
+    (card,) = scan_machine(silent_card(tmp_path), deadline_s=30).accelerators
     assert card.memory_total_bytes is None
     assert card.state is AcceleratorState.USABLE
 
@@ -217,7 +217,7 @@ def test_memory_stays_unknown_where_nothing_tells_it(tmp_path: Path) -> None:
 def test_tools_are_not_started_where_files_tell(tmp_path: Path) -> None:
     host = silent_card(tmp_path, amd_smi=AMD_SMI)
     (tmp_path / f"{BUS}/0000:83:00.0/mem_info_vram_total".lstrip("/")).write_text("206141652992\n")
-    (card,) = scan_machine(host).accelerators
+    (card,) = scan_machine(host, deadline_s=30).accelerators
     assert card.memory_total_bytes == 206141652992
     assert "amd-smi" not in host.asked
 

@@ -23,7 +23,7 @@ GIB = 1024**3
 
 
 def scan(tmp_path: Path, files: dict[str, str], **rest: object) -> Machine:
-    return scan_machine(TreeHost(tmp_path, files, **rest))  # type: ignore[arg-type]
+    return scan_machine(TreeHost(tmp_path, files, **rest), deadline_s=30)  # type: ignore[arg-type]
 
 
 V2_MOUNT = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"

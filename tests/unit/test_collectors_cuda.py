@@ -71,7 +71,7 @@ def test_no_mask_is_no_selection() -> None:
 def test_hidden_card_is_blocked_and_counted(tmp_path: Path) -> None:
     host = TreeHost(tmp_path, variables={"CUDA_VISIBLE_DEVICES": "1"})
     with installed(FakeNvmlLibrary(at(P100, 4), at(P100, 5))):
-        machine = scan_machine(host)
+        machine = scan_machine(host, deadline_s=30)
     assert [(card.state.value, card.state_reason) for card in machine.accelerators] == [
         ("blocked", "hidden_by_mask"),
         ("usable", None),
@@ -91,7 +91,7 @@ def prove(tmp_path: Path, answer: ProgramOutput | Failure) -> Machine:
             return answer
 
     with installed(FakeNvmlLibrary(RTX_4090)):
-        return scan_machine(ProvingHost(tmp_path), prove_cuda=True)
+        return scan_machine(ProvingHost(tmp_path), prove_cuda=True, deadline_s=30)
 
 
 def printed(text: str) -> ProgramOutput:

@@ -72,7 +72,7 @@ def test_every_known_card_gets_its_sentence_and_adds_no_memory(row, tmp_path: Pa
     device = "00ff" if device == "*" else device
     code = "118000" if vendor == "1022" else "120000"
     host = TreeHost(tmp_path, pci_card("0000:01:00.0", vendor=vendor, device=device, class_code=code))
-    machine = enrich(scan_machine(host))
+    machine = enrich(scan_machine(host, deadline_s=30))
     (card,) = machine.accelerators
     assert card.kind is row.kind
     assert card.state is AcceleratorState.NO_DRIVER
@@ -86,7 +86,7 @@ def test_every_known_card_gets_its_sentence_and_adds_no_memory(row, tmp_path: Pa
 
 def test_unknown_makers_card_is_told_as_unknown(tmp_path: Path) -> None:
     host = TreeHost(tmp_path, pci_card("0000:01:00.0", vendor="abcd", device="0001", class_code="120000"))
-    (card,) = enrich(scan_machine(host)).accelerators
+    (card,) = enrich(scan_machine(host, deadline_s=30)).accelerators
     assert (card.vendor, card.name, card.software_note) == (
         "other",
         "PCI abcd:0001",

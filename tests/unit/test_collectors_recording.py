@@ -31,6 +31,7 @@ from probe.machine.redact import Redactor, hide_smbios_serials, redact
 from tests.fakes.hosts import TreeHost, on, pci_card
 from tests.fakes.nvml_cards import A100, P100, RTX_4090, at
 from tests.fakes.nvml_library import Error, FakeNvmlLibrary, Rows, installed
+from tests.fakes.patience import HANG_S, scan_around
 
 UUID = "8932f937-d72c-4106-c12f-20bd9faed9f6"
 
@@ -38,10 +39,10 @@ UUID = "8932f937-d72c-4106-c12f-20bd9faed9f6"
 def recorded(tmp_path: Path, inner: Host) -> tuple[Machine, Machine, dict[str, str]]:
     """(live, replayed, texts of the files) of one machine."""
     recorder = RecordingHost(inner, tmp_path / "recording")
-    live = scan_machine(recorder)
+    live = scan_machine(recorder, deadline_s=30)
     recorder.save()
     texts = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "recording").iterdir()}
-    return live, scan_machine(RecordedHost(tmp_path / "recording")), texts
+    return live, scan_machine(RecordedHost(tmp_path / "recording"), deadline_s=30), texts
 
 
 def comparable(machine: Machine) -> Machine:
@@ -159,7 +160,7 @@ def test_unrecorded_request_fails_loudly(tmp_path: Path) -> None:
         with pytest.raises(UnrecordedRequestError, match="not in the recording"):
             ask()
     with pytest.raises(UnrecordedRequestError):
-        scan_machine(host)
+        scan_machine(host, deadline_s=30)
 
 
 def test_closed_parts_answer_that_nothing_is_there(tmp_path: Path) -> None:
@@ -242,11 +243,13 @@ def test_every_kind_of_answer_is_written_and_replayed(tmp_path: Path) -> None:
 
 def test_source_that_hangs_while_recording_is_written_as_such(tmp_path: Path) -> None:
     never = threading.Event()
+    waiting: list[str] = []
 
     class StuckHost(TreeHost):
         def read_text(self, path: str, limit_bytes: int = 4 * 1024 * 1024) -> str | Failure:
             if path == "/dead/file":
-                never.wait(60)
+                waiting.append(path)
+                never.wait(HANG_S)
             return super().read_text(path, limit_bytes)
 
     def reads_it(host: Host) -> Facts:
@@ -255,9 +258,11 @@ def test_source_that_hangs_while_recording_is_written_as_such(tmp_path: Path) ->
         host.read_text("/dead/file")
 
     recorder = RecordingHost(StuckHost(tmp_path / "tree"), tmp_path / "recording")
-    scan_machine(recorder, deadline_s=0.3, collectors=(("stuck", reads_it),))
-    recorder.save()
-    never.set()
+    try:
+        scan_around(recorder, {"stuck"}, collectors=(("stuck", reads_it),), until=lambda _: bool(waiting))
+        recorder.save()
+    finally:
+        never.set()
     answer = RecordedHost(tmp_path / "recording").read_text("/dead/file")
     assert isinstance(answer, Failure)
     assert answer.result is AttemptResult.TIMEOUT

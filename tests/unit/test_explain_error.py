@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parents[1] / "machines"
 
 @cache
 def recorded(name: str) -> Machine:
-    return enrich(scan_machine(RecordedHost(FOLDER / name)))
+    return enrich(scan_machine(RecordedHost(FOLDER / name), deadline_s=30))
 
 
 @cache

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def machine() -> Machine:
-    return scan_machine(RecordedHost(ROOT / "tests/machines/linux-8x-h100-nvswitch"))
+    return scan_machine(RecordedHost(ROOT / "tests/machines/linux-8x-h100-nvswitch"), deadline_s=30)
 
 
 def test_memory_that_looks_like_a_folder_is_no_place_for_models(machine: Machine) -> None:

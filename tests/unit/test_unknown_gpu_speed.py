@@ -21,7 +21,7 @@ NOW = "2026-11-21T00:00:00Z"
 
 
 def recorded(name: str) -> Machine:
-    return enrich(scan_machine(RecordedHost(ROOT / "tests/machines" / name)))
+    return enrich(scan_machine(RecordedHost(ROOT / "tests/machines" / name), deadline_s=30))
 
 
 @pytest.fixture(scope="module")
