@@ -33,9 +33,10 @@ _SIZE: Final = re.compile(r"(?<![\w.-])(\d+(?:\.\d+)?)\s*(tib|tb|gib|gb|mib|mb|t
 _TYPE: Final = re.compile(r"(?<!\w)((?:LP)?DDR\d?(?:X|L)?|MRDIMM)(?:[- ]?(\d{3,5}))?(?![\w])", re.IGNORECASE)
 _CHANNELS: Final = re.compile(r"(?<!\w)[x×](\d+)(?!\w)", re.IGNORECASE)
 _SPEED: Final = re.compile(r"(?<!\w)(\d{3,5})\s*(?:MT/s|MTs|MHz)(?!\w)", re.IGNORECASE)
+_BOARD_NUMBER: Final = re.compile(r"(\d{3,4})(?: ?ti|m)?", re.IGNORECASE)
 _FILLER: Final = re.compile(r"\b(ram|memory|of|mt/s|mhz|channels?)\b|메모리|램|채널", re.IGNORECASE)
 
-_COUNT: Final = re.compile(r"^(-?\d+)\s*[x×*]\s+(?=\S)|^(-?\d+)[x×*](?=[^\W\d])", re.IGNORECASE)
+_COUNT: Final = re.compile(r"^(-?\d+)\s*[x×*]\s+(?=\S)|^(-?\d+)[x×*](?=[^\W\d]|\d{3,4}\b)", re.IGNORECASE)
 _COUNT_AFTER: Final = re.compile(r"\s+[x×](\d+)$", re.IGNORECASE)
 
 _SYSTEMS: Final = (
@@ -123,6 +124,12 @@ def _checked_speed(part: str, kind: str | None, mt_per_s: int | None) -> int | N
     return mt_per_s
 
 
+def _is_board_number(part: str) -> bool:
+    """Whether it is a GPU without its family (`4090`, `4060 Ti`, `780M`); 128 or 512 are sizes of memory."""
+    number = _BOARD_NUMBER.fullmatch(part)
+    return number is not None and int(number.group(1)) % 64 != 0
+
+
 def parse_memory(part: str) -> TypedMemory | None:
     """RAM that a part describes, or None when it describes something else.
 
@@ -137,7 +144,8 @@ def parse_memory(part: str) -> TypedMemory | None:
     kinds = list(_TYPE.finditer(part))
     rest = _FILLER.sub(" ", _SPEED.sub(" ", _CHANNELS.sub(" ", _TYPE.sub(" ", _SIZE.sub(" ", part)))))
     looks_like_size = re.fullmatch(r"[-+]?\d+(\.\d+)?\s*[kmgt]?i?b?", part, re.IGNORECASE)
-    if not kinds and (not sizes or rest.strip()) and not (looks_like_size and not sizes):
+    forgot_unit = looks_like_size and not sizes and not _is_board_number(part)
+    if not kinds and (not sizes or rest.strip()) and not forgot_unit:
         return None
     if len(sizes) != 1 or len(kinds) > 1 or rest.strip():
         raise InputError("input.spec_memory_malformed", part=part)

@@ -23,6 +23,7 @@ from probe.model_files.safetensors import (
     read_small,
     shard_names,
 )
+from probe.plain_text import plain_utf8
 
 ONLINE_PREFIX: Final = "hf:"
 _MAX_CONFIG_BYTES: Final = 4 * 2**20
@@ -75,7 +76,7 @@ def _open_file(path: Path) -> ModelSpec:
     if path.name == INDEX_NAME:
         return _open_folder(path.parent)
     if path.suffix.lower() == ".json":
-        return checkpoint_spec(read_config(path), None, name=_name_of(path), origin="config")
+        return _bare_config(path)
     if path.suffix.lower() == ".safetensors":
         return _open_safetensors(path)
     if path.suffix.lower() == ".onnx":
@@ -84,6 +85,16 @@ def _open_file(path: Path) -> ModelSpec:
 
         return onnx_spec(read_onnx(path), name=path.name)
     return gguf_spec(read_gguf(path), name=path.name)
+
+
+def _bare_config(path: Path) -> ModelSpec:
+    config = read_config(path)
+    if "kind" in config and "schema_version" in config:
+        raise InputError("model_files.own_document", path=path.name)
+    spec = checkpoint_spec(config, None, name=_name_of(path), origin="config")
+    if spec.model_type is None and spec.hf_architecture is None and spec.dimensions is None:
+        raise InputError("model_files.no_config", path=path.name)
+    return spec
 
 
 def _name_of(path: Path) -> str:
@@ -151,7 +162,7 @@ def parse_config(text: bytes, name: str) -> dict[str, Any]:
         InputError: not JSON, nested beyond reason, or not an object.
     """
     try:
-        return msgspec.json.decode(text, type=dict[str, Any])
+        return msgspec.json.decode(plain_utf8(text), type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError("model_files.config_damaged", path=name) from error
 

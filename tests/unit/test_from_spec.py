@@ -244,6 +244,7 @@ def test_memory_words(
         ("RTX 4090", 1, "RTX 4090"),
         ("0x RTX 4090", 0, "RTX 4090"),
         ("X1E80100", 1, "X1E80100"),
+        ("2x3090", 2, "3090"),
     ],
 )
 def test_counts(part: str, count: int, name: str) -> None:
@@ -257,6 +258,7 @@ def test_counts(part: str, count: int, name: str) -> None:
         ("P100", "Tesla P100-PCIE-12GB"),
         ("RTX 4060 Ti; 64GB DDR5-5600 x2", "GeForce RTX 4060 Ti 16GB"),
         ("2x A100 80GB", "A100 80GB PCIe"),
+        ("4060 Ti", "GeForce RTX 4060 Ti 16GB"),
     ],
 )
 def test_name_of_several_boards_is_refused_with_suggestions(spec: str, suggested: str) -> None:
@@ -264,6 +266,19 @@ def test_name_of_several_boards_is_refused_with_suggestions(spec: str, suggested
         from_spec(spec)
     assert suggested in refused.value.suggestions
     assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("4090", "NVIDIA GeForce RTX 4090"),
+        ("2x3090; 64GB", "NVIDIA GeForce RTX 3090"),
+        ("1080 ti", "NVIDIA GeForce GTX 1080 Ti"),
+        ("780M", "AMD Radeon 780M"),
+    ],
+)
+def test_a_number_of_a_board_is_no_memory_size(spec: str, name: str) -> None:
+    assert from_spec(spec).accelerators[0].name == name
 
 
 @pytest.mark.parametrize(
@@ -296,6 +311,7 @@ def test_part_that_names_nothing_is_refused(spec: str) -> None:
         (" ; ;", "input.spec_empty"),
         ("-5G", "input.spec_memory_malformed"),
         ("5", "input.spec_memory_malformed"),
+        ("128", "input.spec_memory_malformed"),
         ("0x RTX 4090", "input.spec_count_impossible"),
         ("-2x RTX 4090", "input.spec_count_impossible"),
         ("99999x RTX 4090", "input.spec_count_impossible"),

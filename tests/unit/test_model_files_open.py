@@ -207,6 +207,29 @@ def test_an_empty_folder_holds_no_model(tmp_path: Path) -> None:
     assert error.value.key == "model_files.no_model"
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('{"kind": "machine", "schema_version": "1.0", "cpu": {}}', "model_files.own_document"),
+        ('{"hello": [1, 2]}', "model_files.no_config"),
+    ],
+)
+def test_a_json_of_something_else_is_no_model(tmp_path: Path, text: str, key: str) -> None:
+    """`probe check report.json` meant `--machine report.json`."""
+    path = tmp_path / "report.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        open_model(str(path))
+    assert error.value.key == key
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_config_saved_by_a_windows_shell_is_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(QWEN3), encoding=encoding)
+    assert open_model(str(path)).architecture == "qwen3"
+
+
 def test_the_network_is_asked_only_when_allowed() -> None:
     with pytest.raises(InputError) as error:
         open_model("hf:org/name")
