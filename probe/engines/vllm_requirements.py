@@ -42,6 +42,8 @@ def vllm_verdict(machine: Machine) -> VllmVerdict:
     system = _system_causes(machine)
     if system:
         return VllmVerdict(verdict="no", causes=system)
+    if machine.host.os.family is OsFamily.MACOS:
+        return VllmVerdict(verdict="limited", causes=(Reason(code="vllm.needs.macos_metal"),))
     gpus = [device for device in machine.accelerators if device.vendor == "nvidia"]
     if not gpus:
         return _without_nvidia(machine)
@@ -57,7 +59,7 @@ def _system_causes(machine: Machine) -> tuple[Reason, ...]:
     system = machine.host.os
     if system.family is OsFamily.WINDOWS:
         return (Reason(code="vllm.needs.windows"),)
-    if system.family is OsFamily.MACOS:
+    if system.family is OsFamily.MACOS and not _has_apple_gpu(machine):
         return (Reason(code="vllm.needs.macos"),)
     if system.wsl == 1:
         return (Reason(code="vllm.needs.wsl2"),)
@@ -65,6 +67,11 @@ def _system_causes(machine: Machine) -> tuple[Reason, ...]:
     if processor is not None and processor.lower() not in _PROCESSORS:
         return (Reason(code="vllm.needs.architecture", values={"architecture": processor}),)
     return ()
+
+
+def _has_apple_gpu(machine: Machine) -> bool:
+    """vLLM-Metal wants Apple silicon (its documentation's installation page, read 2026-11-22)."""
+    return any(device.vendor == "apple" for device in machine.usable_gpus())
 
 
 def _without_nvidia(machine: Machine) -> VllmVerdict:

@@ -15,6 +15,7 @@ from probe.catalog.engines import (
     release_of,
 )
 from probe.catalog.versions import version_key
+from probe.engines.vllm_requirements import vllm_verdict
 from probe.errors import FactValue
 from probe.machine import Accelerator, Machine, OsFamily
 from probe.messages.reason import Reason
@@ -60,15 +61,23 @@ def _judge(engine: EngineSpec, machine: Machine) -> EngineVerdict:
             engine=engine.id, verdict=NO, reasons=(Reason(code="answer.engine.needs_apple"),)
         )
     stance = "yes" if system is None else engine.os.get(system, "unknown")
-    if stance in ("no", "unknown"):
-        code = "answer.engine.needs_linux" if system != "linux" else "answer.engine.os_unknown"
-        return EngineVerdict(
-            engine=engine.id, verdict=NO if stance == "no" else UNKNOWN, reasons=(Reason(code=code),)
-        )
     devices = machine.usable_gpus()
+    nvidia = [device for device in devices if device.vendor == "nvidia"]
+    if engine.id == "vllm" and (stance != "yes" or not nvidia):
+        needs = vllm_verdict(machine)  # the answer of `check --engine vllm`, too
+        return EngineVerdict(engine=engine.id, verdict=needs.verdict, reasons=needs.causes)
+    if stance in ("no", "unknown"):
+        verdict = NO if stance == "no" else UNKNOWN
+        return EngineVerdict(
+            engine=engine.id, verdict=verdict, reasons=(Reason(code=_system_code(engine, system, stance)),)
+        )
+    if system == "macos" and engine.id == "sglang":
+        code = "answer.engine.macos_source" if devices else "answer.engine.needs_apple"
+        return EngineVerdict(
+            engine=engine.id, verdict=LIMITED if devices else NO, reasons=(Reason(code=code),)
+        )
     if not devices:
         return _without_gpu(engine)
-    nvidia = [device for device in devices if device.vendor == "nvidia"]
     if nvidia and "cuda" in engine.backends:
         return _with_nvidia(engine, machine, nvidia)
     backends = {backend_of(device, machine) for device in devices}
@@ -81,6 +90,15 @@ def _judge(engine: EngineSpec, machine: Machine) -> EngineVerdict:
             reasons=(_runs_on(shared[0]),),
         )
     return _without_gpu(engine)
+
+
+def _system_code(engine: EngineSpec, system: str | None, stance: str) -> str:
+    """Why the operating system decides: what the engine wants instead, or that nobody says."""
+    if stance == "unknown":
+        return "answer.engine.system_unread"
+    if system == "macos" and engine.backends == ("cuda",):
+        return "answer.engine.no_macos"
+    return "answer.engine.needs_linux" if engine.os.get("wsl2") == "yes" else "answer.engine.needs_linux_only"
 
 
 def _runs_on(backend: str) -> Reason:
@@ -104,7 +122,8 @@ def _without_gpu(engine: EngineSpec) -> EngineVerdict:
         return EngineVerdict(
             engine=engine.id, verdict=LIMITED, reasons=(Reason(code="answer.engine.gguf_cpu_only"),)
         )
-    return EngineVerdict(engine=engine.id, verdict=NO, reasons=(Reason(code="answer.engine.no_gpu"),))
+    code = "answer.engine.no_nvidia" if engine.backends == ("cuda",) else "answer.engine.no_gpu"
+    return EngineVerdict(engine=engine.id, verdict=NO, reasons=(Reason(code=code),))
 
 
 def _with_nvidia(engine: EngineSpec, machine: Machine, devices: list[Accelerator]) -> EngineVerdict:

@@ -61,9 +61,12 @@ class VllmEstimator:
     def estimate(self, spec: ModelSpec, quantization: str, *, full: bool = True) -> Estimate:
         """`spec` in one weight format on this machine's NVIDIA GPUs."""
         needs = vllm_verdict(self.machine)
-        if needs.verdict == "no" or not self.gpus:
-            causes = needs.causes or (Reason(code="vllm.needs.usable_gpu", values={"states": "-"}),)
-            return self._blank(spec, quantization, causes, fits=False, verdict=Verdict.NO)
+        if needs.verdict == "no":
+            return self._blank(spec, quantization, needs.causes, fits=False, verdict=Verdict.NO)
+        if not self.gpus:
+            # Another build (ROCm, XPU, CPU, Metal) may run here: nothing of it is computed.
+            causes = (*needs.causes, Reason(code="vllm.needs.not_computed"))
+            return self._blank(spec, quantization, causes, fits=None, verdict=Verdict.UNKNOWN)
         refusal = format_refusal(quantization, min(gpu.capability for gpu in self.gpus))
         if refusal is not None:
             return self._blank(spec, quantization, (refusal,), fits=False, verdict=Verdict.NO)

@@ -189,7 +189,7 @@ def test_transformers_says_what_the_gpus_would_hold() -> None:
             "RTX 4090; 64GB DDR5-5600 x2; windows 11",
             "llama-3.1-8b",
             "fp8",
-            "answer.engine.needs_linux",
+            "answer.engine.needs_linux_only",
         ),
         # T4: the wheel has no code below 8.0
         (
@@ -213,7 +213,7 @@ def test_transformers_says_what_the_gpus_would_hold() -> None:
         ("exllamav3", ONE, "llama-3.1-8b", "exl2-4.0bpw", "engines.format"),
         ("exllamav2", ONE, "llama-3.1-8b", "exl3-4.0bpw", "engines.format"),
         ("exllamav2", ONE, "gpt-oss-20b", "exl2-4.0bpw", "engines.architecture"),
-        ("exllamav3", "M4 Max 64GB", "llama-3.1-8b", "exl3-4.0bpw", "answer.engine.needs_linux"),
+        ("exllamav3", "M4 Max 64GB", "llama-3.1-8b", "exl3-4.0bpw", "answer.engine.no_macos"),
     ],
 )
 def test_what_an_engine_cannot_do_is_refused_with_its_reason(
