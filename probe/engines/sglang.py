@@ -33,7 +33,8 @@ LEAST_CAPABILITY: Final = (8, 0)  # code in the sglang-kernel wheel (catalogs/en
 LOADS: Final = {
     "bf16": (8, 0), "fp16": (8, 0), "fp8": (8, 0), "fp8-block": (8, 0), "mxfp8": (8, 0), "awq": (8, 0),
     "gptq-int4": (8, 0), "gptq-int8": (8, 0), "w4a16": (8, 0), "int8": (8, 0), "nvfp4": (8, 0),
-    "mxfp4": (8, 0), "bnb-nf4": (8, 0), "bnb-nf4-double": (8, 0), "bnb-int8": (8, 0),
+    "mxfp4": (8, 0), "mxfp4-fp8": (8, 0), "int4-experts": (8, 0),
+    "bnb-nf4": (8, 0), "bnb-nf4-double": (8, 0), "bnb-int8": (8, 0),
 }  # fmt: skip
 NOT_MODELED: Final = (
     "radix_cache", "speculation", "deepep", "hierarchical_cache", "vision_activations", "fragmentation",

@@ -137,6 +137,8 @@ def serve_on(
     made = with_available(made, max(available, 0))
     memory = _memory(made, budgets, shares, gpus, tp=parallel.tp, conversations=request.parallel)
     fits = _fits(made, request, available)
+    if fits is None and any(budget.kv_bytes.value <= 0 for budget in budgets):
+        fits = False  # however little the cache that is not modeled takes
     refusal = format_refusal(weights.quantization, gpu.capability)
     refusal = refusal or dtype_refusal(weights.quantization, made.dtype)
     if refusal is not None:

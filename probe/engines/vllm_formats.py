@@ -20,6 +20,8 @@ _METHOD_ROWS: Final = {
     "gptq-int8": "gptq",
     "compressed-tensors": "compressed_tensors_w4a16",
     "w4a16": "compressed_tensors_w4a16",
+    "int4-experts": "compressed_tensors_w4a16",
+    "mxfp4-fp8": "mxfp4",
     "int8": "int8_w8a8",
     "fp8-block": "fp8",
     "deepseek_v4_fp8": "fp8",
@@ -36,6 +38,7 @@ _METHOD_ROWS: Final = {
 _FAMILIES: Final = (("mlx-", "mlx"), ("exl2-", "exl2_exl3"), ("exl3-", "exl2_exl3"))
 _DTYPES: Final = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 _PLAIN: Final = ("bf16", "fp16", "fp32")
+_NO_METHOD: Final = ("bitnet ternary packed",)  # published formats that no registered method reads
 
 
 @cache
@@ -75,18 +78,22 @@ def format_refusal(quantization: str, capability: tuple[int, int]) -> Reason | N
         return None
     row = method_named("gguf") if _is_gguf(quantization) else method_row(quantization)
     if row is None:
-        return None
+        return None if quantization not in _NO_METHOD else _not_supported(quantization)
     if row.plugin is not None:
         plugin = row.plugin.split(" ", maxsplit=1)[0]
         return Reason(code="vllm.format.plugin", values={"format": quantization, "plugin": plugin})
     if row.use_instead is not None or (row.min_cc is None and not row.support):
-        return Reason(code="vllm.format.not_supported", values={"format": quantization})
+        return _not_supported(quantization)
     if not is_below(capability, row.min_cc):
         return None
     return Reason(
         code="vllm.format.capability",
         values={"format": quantization, "least": row.min_cc, "capability": written(capability)},
     )
+
+
+def _not_supported(quantization: str) -> Reason:
+    return Reason(code="vllm.format.not_supported", values={"format": quantization})
 
 
 def dtype_refusal(quantization: str, dtype: str | None) -> Reason | None:

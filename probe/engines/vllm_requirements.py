@@ -96,6 +96,8 @@ def vllm_releases() -> tuple[EngineRelease, ...]:
 def _with_gpus(machine: Machine, gpus: Sequence[Accelerator]) -> VllmVerdict:
     newest: tuple[Reason, ...] = ()
     for index, release in enumerate(vllm_releases()):
+        if index and not has_wheel(release, machine):
+            continue
         refused, unknown = release_causes(release, machine, gpus)
         if index == 0:
             newest = (*refused, *unknown)
@@ -176,6 +178,16 @@ def has_code_for(release: EngineRelease, machine: Machine, gpu: Accelerator) -> 
     if compiled:
         return code_runs(compiled, (), f"{pair[0]}.{pair[1]}")
     return not is_below(pair, lowest_code(release, machine))
+
+
+def has_wheel(release: EngineRelease, machine: Machine) -> bool:
+    """Whether `pip install` of this release gives code for NVIDIA GPUs on this processor.
+
+    On aarch64 from 0.20 on: older releases pin a torch whose aarch64 wheel on PyPI has no
+    CUDA (METADATA of torch 2.10.0: NVIDIA's libraries for x86_64 alone; pytorch issue 160162).
+    """
+    arm = (machine.cpu.architecture or "").lower() in _ARM
+    return not arm or release.min_cc_aarch64 is not None
 
 
 def _limits(gpus: Sequence[Accelerator]) -> tuple[Reason, ...]:

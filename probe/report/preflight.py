@@ -95,6 +95,9 @@ def _check(check: Check, row: PreflightCheck, lang: str) -> CheckResult:
     def say(part: str) -> str:
         return t(f"preflight.{check.id}.{part}", lang, **check.values)
 
+    fix = say(check.fix) if check.fix is not None else None
+    if fix is not None and check.cause is not None:
+        fix = f"{fix} {sentence(check.cause, lang)}"
     return CheckResult(
         id=check.id,
         title=say("title"),
@@ -102,7 +105,7 @@ def _check(check: Check, row: PreflightCheck, lang: str) -> CheckResult:
         blocking=check.blocking,
         observed=check.observed,
         required=say("needs"),
-        fix=say(check.fix) if check.fix is not None else None,
+        fix=fix,
         source=f"{'; '.join(row.source)} ({row.retrieved})",
     )
 

@@ -300,6 +300,7 @@ def machine(*devices: Accelerator, driver: str | None = "580.95.05", **system: A
 
 P100 = gpu("Tesla P100-PCIE-12GB", "6.0", 12)
 TITAN_V = gpu("TITAN V", "7.0", 12)
+GH200_96 = gpu("NVIDIA GH200 480GB", "9.0", 96)
 TESLA_T4 = gpu("Tesla T4", "7.5", 15)
 RTX_3090 = gpu("NVIDIA GeForce RTX 3090", "8.6", 24)
 RTX_4090 = gpu("NVIDIA GeForce RTX 4090", "8.9", 24)
@@ -316,9 +317,9 @@ THOR = gpu("NVIDIA Thor", "11.0", 128, kind=AcceleratorKind.UNIFIED, memory_shar
         (machine(SPARK, architecture="aarch64"), "ok", "0.33.0", []),
         (machine(THOR, architecture="aarch64"), "ok", "0.33.0", []),
         (machine(TESLA_T4, driver="580.82.07"), "limited", "0.33.0", ["turing"]),
-        # the aarch64 wheel has no 7.5 code; nothing older has
-        (machine(TESLA_T4, architecture="aarch64"), "limited", "0.19.1",
-         ["older_release", "capability", "turing"]),
+        # the aarch64 wheel has no 7.5 code, and releases before 0.20 bring a torch without CUDA there
+        (machine(TESLA_T4, architecture="aarch64"), "no", None, ["capability"]),
+        (machine(GH200_96, architecture="aarch64", driver="570.172.08"), "no", None, ["driver"]),
         (machine(RTX_3090, driver="550.54.15"), "limited", "0.19.1", ["older_release", "driver"]),
         (machine(TITAN_V), "limited", "0.19.1", ["older_release", "capability", "turing"]),
         (machine(P100), "no", None, ["capability"]),

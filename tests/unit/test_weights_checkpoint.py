@@ -3,7 +3,7 @@
 import pytest
 
 from probe.catalog.model_spec import Dimensions, ModelSpec, StoredTensor
-from probe.catalog.models import all_models
+from probe.catalog.models import all_models, find_model
 from probe.errors import UnknownNameError
 from probe.estimate.not_modeled import NotModeledError
 from probe.estimate.weights import checkpoint_weights, stored_weights
@@ -158,3 +158,20 @@ def test_a_copy_of_the_tied_table_is_not_loaded() -> None:
     assert weights.output_is_tied
     assert weights.output_bytes == 16
     assert weights.file_bytes == 336
+
+
+def test_published_int4_experts_weigh_what_the_model_card_says() -> None:
+    """Kimi K2.6: about 555 GiB (model card of gratex/Kimi-K2.6-REAM-25); DeepSeek V4 Flash: FP4 and FP8."""
+    kimi = find_model("kimi-k2.6")
+    assert kimi.native_quantization is not None
+    assert checkpoint_weights(kimi, kimi.native_quantization).file_bytes / GIB == pytest.approx(555, rel=0.01)
+    flash = find_model("deepseek-v4-flash")
+    fp8 = checkpoint_weights(flash, "fp8").file_bytes
+    assert 0.5 < checkpoint_weights(flash, "mxfp4-fp8").file_bytes / fp8 < 0.6
+
+
+@pytest.mark.parametrize("name", ["gemma-4-26b-a4b", "nemotron-3-nano-30b-a3b", "falcon-7b", "gpt-oss-20b"])
+def test_integer_formats_take_smaller_groups_where_128_does_not_divide(name: str) -> None:
+    """Experts of 704, 1,856 and 2,880 inputs, rows of 4,544: published with groups of 32 or 64."""
+    spec = find_model(name)
+    assert checkpoint_weights(spec, "awq").file_bytes < 0.7 * checkpoint_weights(spec, "fp8").file_bytes

@@ -5,6 +5,9 @@ Formats, per matrix of `rows` outputs and `columns` inputs:
 * awq: AutoAWQ's GEMM layout, qweight int32, qzeros 4 bit and scales fp16 a group.
 * gptq-int4, gptq-int8: the same, zeros of the code's width, and g_idx, an int32 a column.
 * w4a16: compressed-tensors pack-quantized, one bf16 scale a group, weight_shape of two int64.
+* awq, gptq-*, w4a16: groups of 128 inputs; of 64 or 32 where 128 would leave much of the model in 16 bits.
+* int4-experts: routed experts as w4a16 in groups of 32, all else in 16 bits (Kimi K2 Thinking and later).
+* mxfp4-fp8: routed experts as mxfp4, other linear weights as fp8 (DeepSeek V4).
 * fp8, int8: compressed-tensors, one bf16 scale a row; fp8-block: one fp32 scale a 128 x 128 block.
 * nvfp4: fp8 scale a 16 weights, two fp32 scales a matrix; mxfp4: one byte a 32 weights.
 * bnb-*: bitsandbytes' blocks of 64 weights over the whole matrix.
@@ -39,10 +42,15 @@ _NO_LINEARS: Final = (
 )  # fmt: skip
 _FP8_BLOCK: Final = 128
 _ROW_SCALE_BYTES: Final = {"fp8": 2, "int8": 2, "bnb-int8": 4}
-_MATRIX_BYTES: Final = {"nvfp4": 8, "w4a16": 16, "bnb-nf4": 64, "bnb-nf4-double": 1_124}
+_MATRIX_BYTES: Final = {"nvfp4": 8, "w4a16": 16, "int4-experts": 16, "bnb-nf4": 64, "bnb-nf4-double": 1_124}
 _COLUMN_BYTES: Final = {"gptq-int4": 4, "gptq-int8": 4}
 _FLAT_BLOCKS: Final = frozenset({"bnb-nf4", "bnb-nf4-double"})
-_EXPERTS_ONLY: Final = frozenset({"mxfp4"})
+_EXPERTS_ONLY: Final = frozenset({"mxfp4", "mxfp4-fp8", "int4-experts"})
+_REST_IN_FP8: Final = "mxfp4-fp8"
+# Integer formats whose makers choose the group: 64 for Falcon-7B (4,544 inputs), 32 for narrow experts.
+_CHOSEN_GROUPS: Final = frozenset({"awq", "gptq-int4", "gptq-int8", "w4a16"})
+_GROUPS: Final = (128, 64, 32)
+_MOST_UNDIVIDED: Final = 0.05  # of the linear weights; a few odd matrices stay at 16 bits in practice too
 _EXL: Final = re.compile(r"exl[23]-(\d+(?:\.\d+)?)(?:bpw)?")
 _EXL_HEAD_BITS: Final = 6.0
 _EXL3: Final = "exl3-"
@@ -122,15 +130,32 @@ def part_bytes(part: TensorPart, chosen: _Format) -> int:
         return matrix_bytes(part.shape[1], part.shape[0], chosen._replace(bits=max(chosen.bits, 8), group=64))
     quantized = (
         not _is_plain(chosen)
-        and part.role in _LINEAR_ROLES
-        and _is_matrix(part)
-        and not part.name.startswith(_NO_LINEARS)
+        and _is_linear(part)
         and (chosen.name not in _EXPERTS_ONLY or part.role is Role.EXPERT)
     )
+    if not quantized and chosen.name == _REST_IN_FP8 and _is_linear(part):
+        return part.elements
     if not quantized:
         return part.elements * _plain_bytes(chosen)
     columns, rows, count = _matrix(part)
     return count * matrix_bytes(rows, columns, chosen)
+
+
+def _is_linear(part: TensorPart) -> bool:
+    return part.role in _LINEAR_ROLES and _is_matrix(part) and not part.name.startswith(_NO_LINEARS)
+
+
+def _in_fitting_groups(layout: ModelLayout, chosen: _Format) -> _Format:
+    """The format with the largest group that divides nearly all linear weights of the model."""
+    if chosen.name not in _CHOSEN_GROUPS:
+        return chosen
+    layers = [layout.templates[index] for index in layout.layers]
+    parts = [(_matrix(part)[0], part.elements) for layer in layers for part in layer if _is_linear(part)]
+    total = sum(size for _, size in parts)
+    for group in _GROUPS:
+        if sum(size for columns, size in parts if columns % group) <= _MOST_UNDIVIDED * total:
+            return chosen._replace(group=group)
+    return chosen
 
 
 def _is_matrix(part: TensorPart) -> bool:
@@ -202,6 +227,7 @@ def _head_bytes(part: TensorPart, chosen: _Format) -> int:
 def _weights(layout: ModelLayout, chosen: _Format, other: int, ahead: int) -> WeightBytes:
     d = layout.dimensions
     used = min(d.experts_per_token or 1, d.num_experts or 1)
+    chosen = _in_fitting_groups(layout, chosen)
     rows = [_sizes(parts, chosen) for parts in layout.templates]
     totals = [rows[index][0] for index in layout.layers]
     experts = [rows[index][1] for index in layout.layers]

@@ -18,13 +18,16 @@ from probe.recommender.fit import Estimator
 from probe.recommender.options import Options
 from probe.recommender.preflight import check_other
 from probe.recommender.preflight.commands import Start
-from probe.recommender.preflight.releases import fitting_build, runs_here
+from probe.recommender.preflight.releases import fitting_build, has_builds, is_jetson, runs_here
 from probe.recommender.preflight.situation import Ask, Check, Result, Situation
 from probe.recommender.survey import best_answer
 
 _FOUR_BITS: Final = "Q4_K_M"
 _DRIVER_BRANCH: Final = 580
 _LLAMA_RELEASES: Final = "https://github.com/ggml-org/llama.cpp/releases"
+_JETPACK: Final = "https://developer.nvidia.com/embedded/jetpack"
+# states that an installed driver cures; others have a cure of their own (messages topic `states`)
+_CURED_BY_DRIVER: Final = (None, "no_driver", "nouveau", "library_not_found", "driver_too_old")
 
 
 class Alternative(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +60,8 @@ def alternatives(situation: Situation, checks: Sequence[Check]) -> tuple[Alterna
 def _same_engine(situation: Situation, failed: set[str]) -> Iterator[Alternative]:
     """vLLM after one repair: a driver, an interpreter, a container, WSL2, an older release."""
     system = situation.machine.host.os
+    if "arch" in failed:
+        return  # no release has a wheel for this processor
     if system.family is OsFamily.WINDOWS and situation.usable:
         yield _way("vllm", "wsl2", command="wsl --install -d Ubuntu")
         return
@@ -72,16 +77,25 @@ def _same_engine(situation: Situation, failed: set[str]) -> Iterator[Alternative
     if driver_failed and has_code:
         yield _way("vllm", "newer_driver", command=_driver_line(situation), branch=_DRIVER_BRANCH)
     if failed & {"nouveau", "nvidia_module", "driver_mismatch", "gpu_present"} and not situation.usable:
-        yield _way("vllm", "repair_driver", command=_driver_line(situation))
+        yield _repaired(situation)
     if "glibc" in failed and has_code and not driver_failed:
         version = situation.release.version if situation.release else "latest"
         line = f"docker run --gpus all --ipc=host -p 8000:8000 vllm/vllm-openai:v{version} --model MODEL"
         yield _way("vllm", "container", command=line, version=version)
-    if not has_code or driver_failed:
+    if (not has_code or driver_failed) and "glibc" not in failed:
         older = _older(situation)
         if older is not None:
             line = f'uv venv --python 3.12 && uv pip install "vllm=={older}"'
             yield _way("vllm", "older_release", command=line, version=older)
+
+
+def _repaired(situation: Situation) -> Alternative:
+    """The card that is there but not usable, with what brings it back."""
+    device = situation.nvidia[0]
+    if device.state_reason in _CURED_BY_DRIVER:
+        return _way("vllm", "repair_driver", command=_driver_line(situation))
+    first = Reason(code="preflight.instead.brought_back", values={"name": device.name})
+    return Alternative(engine="vllm", why=(first, Reason(code=f"states.{device.state_reason}.fix")))
 
 
 def _older(situation: Situation) -> str | None:
@@ -89,8 +103,6 @@ def _older(situation: Situation) -> str | None:
     if not gpus:
         return None
     for row in vllm_releases():
-        if situation.arm and row.min_cc_aarch64 is None:
-            continue  # what the older aarch64 wheels hold was not read
         if row is not situation.newest and runs_here(row, situation.machine, gpus):
             return row.version
     return None
@@ -98,6 +110,8 @@ def _older(situation: Situation) -> str | None:
 
 def _driver_line(situation: Situation) -> str:
     name = (situation.machine.host.os.name or "").lower()
+    if is_jetson(situation.machine):
+        return _JETPACK
     if "ubuntu" in name or "debian" in name:
         return f"sudo apt install nvidia-driver-{_DRIVER_BRANCH} && sudo reboot"
     return f"https://www.nvidia.com/drivers ({_DRIVER_BRANCH})"
@@ -117,7 +131,7 @@ def _native(situation: Situation) -> Iterator[Alternative]:
     """Builds and engines of Apple, AMD and Intel GPUs."""
     vendors = {device.vendor for device in situation.machine.usable_gpus()}
     family = situation.machine.host.os.family
-    if "apple" in vendors:
+    if "apple" in vendors and family is OsFamily.MACOS:
         yield _way("mlx-lm", "apple", command="pip install mlx-lm && mlx_lm.server --model MODEL")
         yield _way("lmstudio", "apple_desktop", command="https://lmstudio.ai")
     if family is not OsFamily.LINUX or situation.engine.id != "vllm":
@@ -190,7 +204,7 @@ def _gguf_reasons(
     situation: Situation, engine: str, build: EngineBuild | None, answer: Estimate | None
 ) -> tuple[Reason, ...]:
     own = _build_reason(situation, engine, build)
-    if answer is None:
+    if answer is None or answer.fits is None:
         return (own,)
     code = "model_fits" if answer.fits else "model_no"
     if situation.ask.model is None:
@@ -204,6 +218,10 @@ def _gguf_reasons(
 
 
 def _build_reason(situation: Situation, engine: str, build: EngineBuild | None) -> Reason:
+    if is_jetson(situation.machine) and build is None:
+        return Reason(code=f"preflight.instead.jetson_{'ollama' if engine == 'ollama' else 'source'}")
+    if not has_builds(situation.machine):
+        return Reason(code="preflight.instead.source")
     if build is None and (backend := _backend(situation, engine)) is not None:
         return Reason(code="preflight.instead.build", values={"build": backend})
     if build is None or build.backend == "cpu":
@@ -225,7 +243,8 @@ def _backend(situation: Situation, engine: str) -> str | None:
     """The backend of an engine without separate builds for the first GPU here."""
     backends = find_engine(engine).backends
     for device in situation.machine.usable_gpus():
-        names = {"apple": ("metal",), "nvidia": ("cuda", "vulkan")}.get(device.vendor, ("rocm", "vulkan"))
+        apple = ("metal",) if situation.machine.host.os.family is OsFamily.MACOS else ("vulkan",)
+        names = {"apple": apple, "nvidia": ("cuda", "vulkan")}.get(device.vendor, ("rocm", "vulkan"))
         if engine == "ollama":
             names = tuple(name for name in names if name in ("metal", "vulkan"))
         found = next((name for name in names if name in backends), None)

@@ -2,10 +2,13 @@
 
 from typing import Final
 
+import msgspec
+
 from probe.catalog.vllm_quantization import support_on
 from probe.engines.vllm_budget import gpus_of
 from probe.engines.vllm_formats import dtype_refusal, format_refusal, method_row, written
 from probe.errors import FactValue
+from probe.messages.reason import Reason
 from probe.recommender.preflight.places import free_for
 from probe.recommender.preflight.serving import gpus_needed
 from probe.recommender.preflight.situation import Check, Result, Situation, check, passed, unknown
@@ -101,14 +104,18 @@ def judge_kv_fit(situation: Situation) -> Check | None:
         "longest": answer.max_context,
     }
     if rejection is not None and rejection.kind not in _REFUSED_BY_SHAPE:
-        return check("kv_fit", Result.FAIL, rejection.kind, fix="fix_refused", **values)
+        refused = check("kv_fit", Result.FAIL, rejection.kind, fix="fix_refused", **values)
+        cause = Reason(code=f"vllm.refused.{rejection.kind}", values=rejection.values)
+        return msgspec.structs.replace(refused, cause=cause)
     if answer.fits is None:
         return unknown("kv_fit", **values)
     seen = format_gib(min(budget.kv_bytes.value for budget in answer.budgets))
     if not answer.fits:
         return check("kv_fit", Result.FAIL, seen, fix="fix_none", **values)
     if asked.context < wanted.context:
-        return check("kv_fit", Result.WARN, seen, fix="fix", **values)
+        trained = situation.ask.model.max_context if situation.ask.model is not None else None
+        fix = "fix" if trained is None or asked.context < trained else "fix_trained"
+        return check("kv_fit", Result.WARN, seen, fix=fix, **values)
     if asked.parallel < wanted.parallel:
         return check("kv_fit", Result.WARN, seen, fix="fix_fewer", **values)
     return passed("kv_fit", seen, **values)

@@ -9,12 +9,16 @@ from probe.catalog.engines import EngineBuild, EngineRelease, EngineSpec, all_re
 from probe.catalog.versions import at_least, version_key
 from probe.engines.vllm_budget import parse_capability
 from probe.engines.vllm_formats import is_below
-from probe.engines.vllm_requirements import driver_floor, driver_of, has_code_for
+from probe.engines.vllm_requirements import driver_floor, driver_of, has_code_for, has_wheel
 from probe.errors import InputError, UnknownNameError
 from probe.machine import Accelerator, Machine, OsFamily
 
 _TORCH_GLIBC: Final = "2.28"
 _OLD_CARDS: Final = (7, 0)  # drivers after their last branch drop them
+_PROCESSORS: Final = ("x86_64", "amd64", "aarch64", "arm64")
+# Before JetPack 7 a Jetson's driver is its own: files built for other Arm machines do not run on it
+# (ollama at fb307609 scripts/install.sh has files of its own for JetPack 5 and 6; vllm issues 23376, 15169).
+_COMMON_ARM_DRIVER: Final = "580"
 
 
 def newest_release(engine: EngineSpec, asked: str | None) -> EngineRelease | None:
@@ -80,13 +84,31 @@ def runs_here(row: EngineRelease, machine: Machine, gpus: Sequence[Accelerator])
     """Driver, glibc and compiled code of one release; what is not known does not stand against it."""
     if at_least(driver_of(machine), driver_floor(row, machine)) is not True:
         return False
+    if not has_wheel(row, machine):
+        return False
     if at_least(machine.host.os.glibc, row.glibc_min or _TORCH_GLIBC) is False:
         return False
     return all(has_code_for(row, machine, gpu) for gpu in gpus)
 
 
+def is_jetson(machine: Machine) -> bool:
+    """A Jetson whose driver is not yet that of other Arm machines."""
+    own = (machine.host.os.kernel or "").endswith("tegra") or any(
+        device.vendor == "nvidia" and ("nvgpu" in device.name or "jetson" in device.name.lower())
+        for device in machine.accelerators
+    )
+    return own and at_least(driver_of(machine), _COMMON_ARM_DRIVER) is not True
+
+
+def has_builds(machine: Machine) -> bool:
+    """Whether ready-made files for this processor exist; not known: they do."""
+    return (machine.cpu.architecture or _PROCESSORS[0]).lower() in _PROCESSORS
+
+
 def fitting_build(engine: str, machine: Machine) -> EngineBuild | None:
     """The official build to download: CUDA where driver and generation allow, else by vendor."""
+    if not has_builds(machine) or is_jetson(machine):
+        return None
     gpus = machine.usable_gpus()
     nvidia = [device for device in gpus if device.vendor == "nvidia"]
     if nvidia:
@@ -94,7 +116,7 @@ def fitting_build(engine: str, machine: Machine) -> EngineBuild | None:
         found = next((row for row in rows if _build_runs(row, machine, nvidia)), None)
         if found is not None:
             return found
-    wanted = {"amd": ("rocm", "vulkan"), "intel": ("sycl", "vulkan"), "apple": ("metal",)}
+    wanted = {"amd": ("rocm", "vulkan"), "intel": ("sycl", "vulkan"), "apple": ("metal", "vulkan")}
     names = [name for device in gpus for name in wanted.get(device.vendor, ("vulkan",))]
     for name in (*names, "cpu"):
         for row in builds_of(engine, name):

@@ -8,6 +8,7 @@ from probe.engines.request import Request
 from probe.engines.vllm import Serving, serve
 from probe.engines.vllm_budget import VllmGpu
 from probe.engines.vllm_formats import format_refusal, written
+from probe.errors import UnknownNameError
 from probe.estimate.not_modeled import NotModeledError
 from probe.estimate.weight_bytes import WeightBytes
 from probe.estimate.weights import checkpoint_weights
@@ -16,7 +17,7 @@ _PLAIN = "bf16"
 # Our names of formats for the catalog's methods; a method without one is no choice of ours.
 _FORMAT_OF = {"fp8": "fp8", "awq": "awq", "gptq": "gptq-int4", "nvfp4": "nvfp4"}
 _COUNTS = (2, 4, 8, 16)
-_SHORTEST = 1024  # tokens; a server for less serves nobody
+_SHORTEST = 1024  # tokens; a server for less serves nobody, unless the model is made for less
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,12 +54,12 @@ def served(
         return _in_format(spec, gpus, wanted, quantization or own, utilization=utilization, ours=False)
     plain = _in_format(spec, gpus, wanted, _PLAIN, utilization=utilization, ours=False)
     if plain.answer is None or plain.answer.fits is not False:
-        return plain
+        return plain  # fits, or the cache is not modeled and the weights leave room for one
     tried = [
         _in_format(spec, gpus, wanted, name, utilization=utilization, ours=True)
         for name in smaller_formats(spec, gpus)
     ]
-    working = [one for one in tried if one.answer is not None and one.answer.fits]
+    working = [one for one in tried if one.answer is not None and one.answer.fits is not False]
     whole = [one for one in working if one.request.context == wanted.context]
     best = next(iter(whole), None) or (plain if plain.request.context < wanted.context else None)
     best = best or next(iter(working), None)
@@ -104,6 +105,10 @@ def _in_format(
         weights = checkpoint_weights(spec, quantization)
     except NotModeledError as error:
         return msgspec.structs.replace(made, trouble=str(error))
+    except UnknownNameError:
+        if quantization != stored_format(spec):
+            raise
+        return msgspec.structs.replace(made, trouble=quantization)  # the maker's own, no engine format
     made = msgspec.structs.replace(made, weights=weights)
     if not gpus:
         return made
@@ -121,7 +126,8 @@ def _shortened(
     """One conversation at once, and where that is too long a shorter one; None: nothing fits."""
     asked = msgspec.structs.replace(made.wanted, parallel=1)
     tried = serve(spec, weights, asked, gpus, utilization=share)
-    if tried is not None and not tried.fits and (tried.max_context or 0) >= _SHORTEST:
+    least = min(_SHORTEST, spec.max_context or _SHORTEST)
+    if tried is not None and not tried.fits and (tried.max_context or 0) >= least:
         asked = msgspec.structs.replace(asked, context=min(tried.max_context or 0, asked.context))
         tried = serve(spec, weights, asked, gpus, utilization=share)
     if tried is None or not tried.fits:
@@ -137,7 +143,7 @@ def gpus_needed(spec: ModelSpec, made: Served, gpus: tuple[VllmGpu, ...]) -> int
     for count in _COUNTS:
         if count > len(gpus):
             answer = serve(spec, made.weights, made.wanted, (smallest,) * count)
-            if answer is not None and answer.fits:
+            if answer is not None and answer.fits is not False:
                 return count
     return None
 

@@ -13,6 +13,7 @@ from probe.engines.vllm_requirements import driver_of
 from probe.errors import FactValue
 from probe.machine import Accelerator, AcceleratorState, Machine, OsFamily
 from probe.machine.server import ServerFacts
+from probe.messages.reason import Reason
 from probe.recommender.answer import Estimate
 from probe.recommender.preflight.serving import Served
 
@@ -54,6 +55,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     fix: str | None = None
     values: dict[str, FactValue] = {}
     blocking: bool = False
+    cause: Reason | None = None  # said after the fix
 
 
 class Situation:
