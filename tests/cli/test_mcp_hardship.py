@@ -20,6 +20,7 @@ from probe.mcp_server.calls import Calls
 from probe.mcp_server.server import build_server
 from probe.mcp_server.tools import TOOLS, Tool
 from tests.cli.mcp_client import environment, talk
+from tests.fakes.patience import wait_until
 
 SPEC = "RTX 4090; 64GB DDR5-5600 x2"
 
@@ -37,6 +38,10 @@ def _hanging(release: threading.Event) -> Tool:
 def test_a_call_that_hangs_holds_nobody_up() -> None:
     release = threading.Event()
 
+    async def warm_up() -> None:
+        async with Client(build_server("en")) as client:
+            await client.call_tool("scan", {"as": SPEC})
+
     async def session() -> tuple[bool, Any, Any]:
         server = build_server("en", tools=(*TOOLS[:4], _hanging(release)), timeout_s=3.0)
         async with Client(server) as client:
@@ -46,6 +51,7 @@ def test_a_call_that_hangs_holds_nobody_up() -> None:
             still_stuck = not any(one.done() for one in stuck)
             return still_stuck, quick, [await one for one in stuck]
 
+    asyncio.run(warm_up())  # catalogs are read once, which a busy computer may take seconds for
     try:
         still_stuck, quick, stuck = asyncio.run(session())
     finally:
@@ -63,22 +69,21 @@ def test_endless_work_is_stopped_and_too_many_that_hang_are_refused() -> None:
         while True:
             pass
 
+    def running() -> set[str]:
+        return {thread.name.removeprefix("probe: ") for thread in threading.enumerate()}
+
     async def work() -> None:
-        calls = Calls(timeout_s=0.1, most_left=2)
+        calls = Calls(timeout_s=0.5, most_left=2)
         with pytest.raises(ProbeError, match="took_too_long"):
             await calls.run("endless", endless)
-        for _ in range(40):
-            if not any(thread.name == "probe: endless" for thread in threading.enumerate()):
-                break
-            await asyncio.sleep(0.05)
-        assert not any(thread.name == "probe: endless" for thread in threading.enumerate())
+        assert await asyncio.to_thread(wait_until, lambda: "endless" not in running())
         for _ in range(2):
             with pytest.raises(ProbeError, match="took_too_long"):
                 await calls.run("hang", release.wait)
         with pytest.raises(ProbeError, match="too_many_hang"):
             await calls.run("more", int)
         release.set()
-        await asyncio.sleep(0.1)
+        assert await asyncio.to_thread(wait_until, lambda: "hang" not in running())
         assert await calls.run("again", int) == 0
 
     asyncio.run(work())
@@ -194,6 +199,6 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
         assert process.stdout.readline()
         process.send_signal(signal.SIGINT)
         try:
-            assert process.wait(timeout=10) == 130
+            assert process.wait(timeout=60) == 130
         finally:
             process.kill()

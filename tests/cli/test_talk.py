@@ -1,6 +1,7 @@
 """What is said while a person waits, and in which colours: on terminals, as far as asked for."""
 
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -11,15 +12,26 @@ import pytest
 
 from tests.cli.example_folder import make_folder
 from tests.cli.program import ROOT, run_probe
+from tests.fakes.patience import BUSY_S
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="terminals of Unix")
 ESCAPE = b"\x1b["
 
 
 def on_terminals(
-    arguments: list[str], folder: Path, *, out: bool, error: bool, wait_s: float = 0.0, **environment: str
+    arguments: list[str],
+    folder: Path,
+    *,
+    out: bool,
+    error: bool,
+    wait_s: float = 0.0,
+    till_told: bool = False,
+    **environment: str,
 ) -> tuple[bytes, bytes]:
-    """stdout and stderr of a run of which either or both are terminals; stdin comes after `wait_s`."""
+    """stdout and stderr of a run of which either or both are terminals.
+
+    stdin comes after `wait_s`, or with `till_told` once something stands on stderr.
+    """
     ends: list[int] = []
     pipes: list[tuple[int, int]] = []
     for is_terminal in (out, error):
@@ -36,6 +48,8 @@ def on_terminals(
     ) as process:  # fmt: skip
         assert process.stdin is not None
         time.sleep(wait_s)  # the run itself waits, for its input
+        if till_told:
+            select.select([ends[1]], [], [], 2 * BUSY_S)
         process.stdin.write(b"no kernel image is available for execution on the device\n")
         process.stdin.close()
         for _, written in pipes:
@@ -55,9 +69,9 @@ WAITING = ["doctor", "--error", "-", "--as", "RTX 4090"]
 
 
 def test_a_person_who_waits_longer_than_a_second_is_told(tmp_path: Path) -> None:
-    _, said = on_terminals(WAITING, tmp_path, out=True, error=True, wait_s=1.8)
+    _, said = on_terminals(WAITING, tmp_path, out=True, error=True, till_told=True)
     assert said == b"Working ...\r\n"
-    _, said = on_terminals([*WAITING, "--lang", "ko"], tmp_path, out=True, error=True, wait_s=1.8)
+    _, said = on_terminals([*WAITING, "--lang", "ko"], tmp_path, out=True, error=True, till_told=True)
     assert said.decode() == "계산하고 있습니다 ...\r\n"
 
 

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+import pynvml
 
 from probe.collectors.answers import DiskFigures, Failure, MemoryFigures, PlatformFacts
 from probe.collectors.local_host import LocalHost
+from probe.collectors.nvml_session import NvmlSession
 from probe.machine.attempt import AttemptResult
+from tests.fakes.nvml_library import FakeNvmlLibrary
 
 LINUX = PlatformFacts(
     system="linux",
@@ -80,6 +83,12 @@ class TreeHost(LocalHost):
 
     def loopback(self, port: int, path: str, *, timeout_s: float = 0.5) -> bytes | Failure:
         return Failure(AttemptResult.ABSENT, "nothing listens there")
+
+    def nvml(self) -> NvmlSession | Failure:
+        """The library that a test has put in place of this computer's."""
+        if not isinstance(pynvml.nvmlLib, FakeNvmlLibrary):
+            return Failure(AttemptResult.ABSENT, "libnvidia-ml.so.1 not found", "library_not_found")
+        return super().nvml()
 
     def machine_id(self) -> str | None:
         return "0123456789abcdef"

@@ -47,7 +47,7 @@ int nvmlDeviceGetName(void *device, char *text, unsigned int size) {
 }
 int nvmlDeviceGetPciInfo_v3(void *device, pci_info *info) {
     memset(info, 0, sizeof *info);
-    strcpy(info->bus_id, (size_t)device == 2 ? "00000000:02:00.0" : "00000000:01:00.0");
+    strcpy(info->bus_id, (size_t)device == 2 ? "00000000:E2:00.0" : "00000000:E1:00.0");
     info->pci_device_id = 0x250310de;
     return OK;
 }

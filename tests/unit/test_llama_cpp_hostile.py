@@ -46,12 +46,12 @@ def test_lying_metadata_is_answered_or_refused_at_once(seed: int) -> None:
         metadata = dict(chance.choice(models))
         for key in chance.sample(sorted(metadata), 2):
             metadata[key] = chance.choice(LIES)
-        started = time.process_time()
+        started = time.thread_time()
         spec = model_from_metadata(metadata, name="x")
         for split in SPLITS:
             total = lay_out(spec, WEIGHTS, request, split, backend="cuda").total_bytes
             assert total is None or total >= 0, metadata
-        assert time.process_time() - started < 5, metadata
+        assert time.thread_time() - started < 5, metadata
 
 
 @pytest.mark.parametrize("count", [0, -1, 2_001, 2**40, math.nan, "32"])

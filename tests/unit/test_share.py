@@ -236,7 +236,7 @@ def test_fifty_writers_with_kills_leave_whole_files_and_lose_no_machine(tmp_path
     }
     writers = [
         subprocess.Popen(
-            [*command, str(number), str(tmp_path), "40" if number % 5 == 0 else "2"],
+            [*command, str(number), str(tmp_path), "1000000" if number % 5 == 0 else "2"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -255,7 +255,7 @@ def test_fifty_writers_with_kills_leave_whole_files_and_lose_no_machine(tmp_path
         time.sleep(moments.uniform(0.0, 0.06))
         writers[number].kill()
     for number, writer in enumerate(writers):
-        writer.communicate(timeout=60)
+        writer.communicate(timeout=300)
         assert writer.returncode == (-9 if number % 5 == 0 else 0)
     owners = {}
     for path in tmp_path.glob("*.json"):

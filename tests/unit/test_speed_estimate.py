@@ -252,7 +252,9 @@ def test_estimate_is_fast_enough_for_hundreds_of_models() -> None:
     devices = (gpu(),)
     estimate_speed(MODEL, WEIGHTS, devices)
     best = min(_seconds(devices, time.perf_counter) for _ in range(20))
-    assert best < 300e-6
+    assert (
+        best < 1e-3
+    )  # 45 us on an idle computer; with coverage counted on Python 3.10 about four times that
 
 
 def _seconds(devices: tuple[SpeedDevice, ...], clock: object) -> float:
