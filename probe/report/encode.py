@@ -121,15 +121,17 @@ def memory_document(memory: MemoryBreakdown, rule_of_thumb_bytes: int | None) ->
     )
 
 
-def speed_document(speed: SpeedFigures) -> SpeedDocument:
-    """The speed figures as the contract prints them."""
+def speed_document(speed: SpeedFigures, context: int) -> SpeedDocument:
+    """The speed figures as the contract prints them; the depth is said also where no speed is known."""
+    from probe.estimate.speed import depth_tokens  # a scan is written without it
+
     return SpeedDocument(
         decode_tokens_per_s=speed.decode_tokens_per_s,
         aggregate_tokens_per_s=speed.aggregate_tokens_per_s,
         prefill_tokens_per_s=speed.prefill_tokens_per_s,
         decode_limit_tokens_per_s=speed.decode_limit_tokens_per_s,
         time_to_first_token_s=speed.time_to_first_token_s,
-        depth_tokens=speed.depth_tokens,
+        depth_tokens=speed.depth_tokens or depth_tokens(context),
         inputs=speed.inputs,
     )
 
@@ -137,7 +139,7 @@ def speed_document(speed: SpeedFigures) -> SpeedDocument:
 def check_speed_document(estimate: Estimate) -> CheckSpeedDocument:
     """The speed figures with what drafting makes of them."""
     return CheckSpeedDocument(
-        **msgspec.structs.asdict(speed_document(estimate.speed)),
+        **msgspec.structs.asdict(speed_document(estimate.speed, estimate.context)),
         speculative=None if estimate.draft is None else estimate.draft.decode_tokens_per_s,
     )
 
@@ -185,7 +187,7 @@ def estimate_fields(estimate: Estimate, spec: ModelSpec, lang: str) -> dict[str,
         "placement": estimate.placement,
         "file_bytes": estimate.file_bytes,
         "memory": memory_document(estimate.memory, estimate.rule_of_thumb_bytes),
-        "speed": speed_document(estimate.speed),
+        "speed": speed_document(estimate.speed, estimate.context),
         "fits": estimate.fits,
         "fits_now": estimate.fits_now,
         "max_context": estimate.max_context,

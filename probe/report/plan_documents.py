@@ -73,7 +73,7 @@ def build_plan(
                 quantization=option.answer.quantization,
                 verdict=option.answer.verdict,
                 memory=memory_document(option.answer.memory, option.answer.rule_of_thumb_bytes),
-                speed=speed_document(option.answer.speed),
+                speed=speed_document(option.answer.speed, option.answer.context),
                 reasons=tuple(sentence(reason, lang) for reason in option.answer.reasons),
                 smaller_machine=option.smaller,
                 why_not_smaller=tuple(sentence(reason, lang) for reason in why_not(option)),

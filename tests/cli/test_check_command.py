@@ -24,6 +24,7 @@ def test_a_model_that_does_not_fit_ends_with_1_and_still_prints_json(tmp_path: P
     document = json.loads(outcome.stdout.decode("utf-8"))
     assert (outcome.code, outcome.talk) == (1, "")
     assert (document["kind"], document["verdict"], document["fits"]) == ("estimate", "no", False)
+    assert document["speed"]["depth_tokens"] == 2048  # what speeds would hold for, also where none is known
     assert document["reasons"]
 
 
