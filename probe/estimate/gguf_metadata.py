@@ -38,6 +38,7 @@ _ROUTERS: Final[dict[str, tuple[int, bool]]] = {
     "lfm2moe": (2, True),
     "mimo2": (2, True),
     "minimax-m2": (2, True),
+    "minimax-m3": (2, True),
     "mistral4": (1, True),
     "nemotron_h_moe": (2, True),
     "step35": (2, True),
@@ -157,12 +158,16 @@ def _latent_attention(m: Metadata, arch: str, d: Dimensions) -> None:
         m["attention.key_length"] = nope + rope
         m["attention.value_length"] = d.v_head_dim or d.head_dim
     if d.index_n_heads:
-        m["attention.indexer.head_count"] = d.index_n_heads
-        m["attention.indexer.key_length"] = d.index_head_dim or 0
-        m["attention.indexer.top_k"] = d.index_topk or 0
+        _indexer(m, d)
         types = d.extra.get("indexer_types")  # a letter a layer, S: shares an earlier layer's
         if isinstance(types, str) and types:
             m["attention.indexer.types"] = [letter != "S" for letter in types]
+
+
+def _indexer(m: Metadata, d: Dimensions) -> None:
+    m["attention.indexer.head_count"] = d.index_n_heads or 0
+    m["attention.indexer.key_length"] = d.index_head_dim or 0
+    m["attention.indexer.top_k"] = d.index_topk or 0
 
 
 def _states(m: Metadata, arch: str, d: Dimensions) -> None:
@@ -236,9 +241,10 @@ def _per_architecture(m: Metadata, arch: str, d: Dimensions) -> None:
         m["attention.compress_ratios"] = [*(d.compress_ratios or (0,) * layers)]
         m["rope.dimension_count"] = d.qk_rope_head_dim or 64
         m["attention.key_length"] = m["attention.value_length"] = d.head_dim
-        m["attention.indexer.head_count"] = d.index_n_heads or 0
-        m["attention.indexer.key_length"] = d.index_head_dim or 0
-        m["attention.indexer.top_k"] = d.index_topk or 0
+        _indexer(m, d)
+    elif arch == "minimax-m3":  # top_k counts blocks (conversion/minimax.py#L184)
+        _indexer(m, d)
+        m["attention.indexer.block_size"] = _extra(d, "index_block_size", 0)
     elif arch in ("rwkv6", "rwkv7", "arwkv7", "rwkv6qwen2"):
         m["wkv.head_size"] = d.head_dim or 64
         for key, name in _LOW_RANKS.items():

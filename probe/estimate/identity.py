@@ -32,7 +32,6 @@ _COUNTED_LIKE: Final = {
     "kanana2vec": "llama",
     "llava": "llama",
     "mimo": "qwen2",
-    "minimax_m3": "dots1",
     "mllama": "llama",
     "phi4mm": "phi3",
     "pixtral": "llama",

@@ -24,9 +24,9 @@ CACHE_TYPES: Final[dict[str, tuple[int, int]]] = {
 }
 # Their caches follow rules of their own that are not written down here.
 _OTHER_CACHES: Final = frozenset(
-    {"minimax-m3", "dots3note", "hy-v4", "glm5-next", "qwen4exp", "gemma4-assistant", "granite-switch"}
+    {"dots3note", "hy-v4", "glm5-next", "qwen4exp", "gemma4-assistant", "granite-switch"}
 )
-_INDEXER_CACHES: Final = frozenset({"deepseek32", "glm-dsa"})
+_INDEXER_CACHES: Final = frozenset({"deepseek32", "glm-dsa", "minimax-m3"})
 CONTEXT_PADDING: Final = 256  # GGML_PAD(n_ctx, 256), src/llama-context.cpp#L296
 
 
@@ -55,6 +55,9 @@ def cache_cells(h: Hparams, *, context: int, parallel: int, ubatch: int, unified
     Source: src/llama-context.cpp#L296 and llama-kv-cache-iswa.cpp#L68.
     """
     total = padded(context * parallel)
+    if h.architecture == "deepseek4" and unified:  # never shared: llama-kv-cache-dsv4.cpp#L1247
+        sliding = padded(min(total, h.window + min(ubatch, context * parallel)))
+        return CacheCells(total, sliding, parallel, parallel, total)
     if unified:
         full, streams = total, 1
     else:
@@ -116,6 +119,8 @@ def kv_bytes_per_layer(
             size += row_bytes(type_v, values)
         if indexed and h.indexer_full[layer]:
             size += row_bytes(type_k, h.indexer_size)
+            if not h.mla:  # a whole cache of one head, its values unused (llama-kv-cache-msa.cpp#L41)
+                size += row_bytes(type_v, h.value_size[layer] if flash_attention else max(h.value_size))
         result.append(room * size)
     return tuple(result)
 

@@ -368,6 +368,8 @@ def _indexer_layers(r: _Reader, layers: int) -> tuple[bool, ...]:
     types = r.get("attention.indexer.types")
     if isinstance(types, (list, tuple)) and len(types) >= layers:
         return tuple(bool(entry) for entry in types[:layers])
+    if r.architecture == "minimax-m3":  # filter_idx of create_memory, src/llama-model.cpp#L2386
+        return tuple(layer >= r.number("leading_dense_block_count", 0) for layer in range(layers))
     if r.architecture == "glm-dsa" and r.number("context_length", 0) >= 1048576:
         # GLM_5_2_DEFAULT_INDEXER_TYPES, src/models/glm-dsa.cpp
         return tuple(layer < 2 or layer % 4 == 2 for layer in range(layers))

@@ -48,7 +48,7 @@ _QK_NORM_HEAD: Final = (
     "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text", "gemma3", "gemma3_text", "gemma3n",
     "gemma3n_text", "gemma4", "gemma4_text", "gemma4_unified_text", "exaone4", "exaone_moe",
     "hunyuan_v1_dense", "hunyuan_v1_moe", "lfm2", "lfm2_moe", "apertus", "dots1", "afmoe", "step3p5",
-    "bailing_moe", "interns1",
+    "bailing_moe", "interns1", "minimax_m3", "minimax_m3_text", "minimax_m3_vl_text",
 )  # fmt: skip
 _QK_NORM_LAYER: Final = ("olmo2", "olmo3", "olmoe", "minimax_m2")
 _GRANITE: Final = ("granite", "granite_swa", "granitemoe", "granitemoe_swa")
@@ -162,6 +162,8 @@ def _head_dim(view: ConfigView, hidden: int, heads: int) -> int:
 def _feed_forward(view: ConfigView, hidden: int) -> int:
     if view.model_type == "llama4_text":
         return view.size("intermediate_size_mlp", "intermediate_size", default=0) or 0
+    if (view.model_type or "").startswith("minimax_m3"):  # `intermediate_size` is an expert's
+        return view.size("dense_intermediate_size", "intermediate_size", default=0) or 0
     listed = view.sizes("intermediate_size")
     written = max(listed) if listed else view.size(*_FEED_FORWARD)
     if written is None and view.model_type in {"falcon", "gpt2", "bloom", "gpt_neox", "gptj"}:
@@ -213,9 +215,9 @@ def _attention_fields(view: ConfigView) -> dict[str, Any]:
         "q_lora_rank": view.size("q_lora_rank"),
         "qk_rope_head_dim": view.size("qk_rope_head_dim"),
         "qk_nope_head_dim": view.size("qk_nope_head_dim"),
-        "index_n_heads": view.size("index_n_heads"),
-        "index_head_dim": view.size("index_head_dim"),
-        "index_topk": view.size("index_topk"),
+        "index_n_heads": view.size("index_n_heads") or _of_blocks(view, "sparse_num_index_heads"),
+        "index_head_dim": view.size("index_head_dim") or _of_blocks(view, "sparse_index_dim"),
+        "index_topk": view.size("index_topk") or _of_blocks(view, "sparse_topk_blocks"),
         "compress_ratios": view.sizes("compress_ratios"),
     }
 
@@ -223,6 +225,12 @@ def _attention_fields(view: ConfigView) -> dict[str, Any]:
 def _other_setting(view: ConfigView, name: str) -> int | None:
     """Step 3.5 describes its sliding layers in `attention_other_setting`."""
     inner = view.below("attention_other_setting")
+    return inner.size(name) if inner is not None else None
+
+
+def _of_blocks(view: ConfigView, name: str) -> int | None:
+    """MiniMax-M3 describes its indexer in `sparse_attention_config`."""
+    inner = view.below("sparse_attention_config")
     return inner.size(name) if inner is not None else None
 
 
@@ -244,6 +252,9 @@ def _extra(view: ConfigView) -> dict[str, int | float | str | bool]:
             found[name] = value
     if view.model_type == "bailing_hybrid":  # lightning layers have heads of their own width
         found["linear_head_dim"] = view.size("head_dim") or view.need(*HIDDEN) // max(_heads(view), 1)
+    block = _of_blocks(view, "sparse_block_size")
+    if block:
+        found["index_block_size"] = block
     other = view.below("attention_other_setting")
     if other is not None:
         for key, name in (("head_dim", "swa_head_dim"), ("num_attention_heads", "swa_num_attention_heads")):

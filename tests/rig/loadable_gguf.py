@@ -18,6 +18,7 @@ _ALWAYS: dict[str, object] = {
     "attention.scale": 1.0, "attention.compress_rope_freq_base": 10000.0, "n_deepstack_layers": 3,
     "attention.temperature_length": 8192, "attention.temperature_scale": 0.1, "pooling_type": 1,
     "rope.scaling.yarn_log_multiplier": 0.1, "attention.sliding_window": 4096,
+    "attention.indexer.local_blocks": 1,
 }  # fmt: skip
 _WITH_EXPERTS: dict[str, object] = {
     "expert_weights_scale": 1.0, "expert_gating_func": 2, "expert_weights_norm": True,

@@ -48,6 +48,7 @@ REQUESTS = (
         "moonshotai/Kimi-Linear-48B-A3B-Instruct",
         "zai-org/GLM-4.5-Air",
         "microsoft/phi-2",
+        "deepseek-ai/DeepSeek-V4-Flash",
     ],
 )
 def test_llama_cpp_reserves_what_we_say(name: str, tmp_path: Path) -> None:

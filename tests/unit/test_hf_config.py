@@ -141,6 +141,26 @@ def test_rope_scaling_lengthens_the_context_only_where_the_factor_is_not_yet_in_
     assert spec_from_config(yarn, model_id="m").max_context == 8_192
 
 
+def test_minimax_m3_names_its_dense_width_and_its_indexer_elsewhere() -> None:
+    """MiniMaxAI/MiniMax-M3: `intermediate_size` is an expert's, the first three layers are wider."""
+    config = {
+        "architectures": ["MiniMaxM3ForCausalLM"], "model_type": "minimax_m3", "hidden_size": 6144,
+        "intermediate_size": 3072, "dense_intermediate_size": 12288, "moe_intermediate_size": 3072,
+        "num_hidden_layers": 60, "num_attention_heads": 64, "num_key_value_heads": 4, "head_dim": 128,
+        "vocab_size": 200064, "first_k_dense_replace": 3, "num_local_experts": 128, "num_experts_per_tok": 4,
+        "n_shared_experts": 1, "moe_layer_freq": [0] * 3 + [1] * 57, "tie_word_embeddings": False,
+        "sparse_attention_config": {
+            "sparse_index_dim": 128, "sparse_num_index_heads": 4, "sparse_topk_blocks": 16,
+            "sparse_block_size": 128,
+        },
+    }  # fmt: skip
+    d = spec_from_config(config, model_id="x/m3").dimensions
+    assert d is not None
+    assert (d.intermediate_size, d.moe_intermediate_size, d.qk_norm) == (12288, 3072, "head")
+    assert (d.index_n_heads, d.index_head_dim, d.index_topk) == (4, 128, 16)
+    assert d.extra["index_block_size"] == 128
+
+
 def test_an_unknown_type_with_plain_shapes_still_has_dimensions() -> None:
     d = dims(LLAMA | {"model_type": "somebody_elses_llama", "architectures": ["SomebodyForCausalLM"]})
     assert (d.hidden_size, d.num_key_value_heads, d.head_dim) == (4_096, 8, 128)

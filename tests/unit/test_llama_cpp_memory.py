@@ -41,13 +41,14 @@ def test_every_measured_context_comes_out_to_the_engines_last_digit() -> None:
         assert report[part]["worst"] < 2e-5, part
 
 
-def test_further_architectures_come_out_as_well_or_say_that_they_are_unknown() -> None:
-    _, report = scored(TRUTH / "llamacpp_memory_further.csv.gz", TRUTH / "llamacpp_arch_further.jsonl.gz")
-    assert {entry["model"] for entry in report["unplaced"]} == {"DeepSeek-V4-Flash", "DeepSeek-V4-Pro"}
-    assert report["missed_targets"] == []
+def test_further_architectures_come_out_as_well() -> None:
+    """MiniMax-M3's rows are of a conversation as long as the context: its engine reserves for 256 tokens."""
+    code, report = scored(TRUTH / "llamacpp_memory_further.csv.gz", TRUTH / "llamacpp_arch_further.jsonl.gz")
+    assert code == 0
+    assert report["unplaced"] == []
     for part in PARTS:
         assert report[part]["worst"] < 5e-5, part
-        assert report[part]["coverage"] > 0.98
+        assert report[part]["coverage"] == 1
 
 
 def test_rows_without_measurement_are_predicted(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from probe.estimate.compute_graph import encoders, gemma, hybrid
+from probe.estimate.compute_graph.block_sparse import block_sparse_attention
 from probe.estimate.compute_graph.builder import Builder
+from probe.estimate.compute_graph.compressed import deepseek_4
 from probe.estimate.compute_graph.decoder import RECIPES, Recipe, transformer
 from probe.estimate.compute_graph.ggml import Graph
 from probe.estimate.compute_graph.latent import latent_attention, plain_latent_attention
@@ -17,6 +19,11 @@ _OTHERS: dict[str, tuple[Callable[[Builder, Recipe], Graph], Recipe]] = {
     "mistral4": (transformer, _LATENT),
     "deepseek32": (transformer, _LATENT._replace(attention=indexed_attention)),
     "glm-dsa": (transformer, _LATENT._replace(attention=indexed_attention)),
+    "deepseek4": (deepseek_4, Recipe(gating=0, normalized=None)),
+    "minimax-m3": (
+        transformer,
+        Recipe(attention=block_sparse_attention, gating=0, normalized=None),
+    ),
     "minicpm3": (transformer, Recipe(attention=plain_latent_attention, scaled_head=True)),
     "kimi-linear": (hybrid.kimi_linear, _LATENT._replace(rope="none", normalized=True)),
     "minimax-01": (hybrid.minimax_01, Recipe()),

@@ -142,7 +142,7 @@ class AttentionParts(Core):
             value,
             cache.mask if mask is None else mask,
             decompress=decompress,
-            gpu_extra=self._unpacked_bytes(cells, latent=latent),
+            gpu_extra=self.unpacked_bytes(cells, latent=latent),
             latent=latent,
         )
         if cache.rotate_v is not None and not latent:
@@ -174,7 +174,7 @@ class AttentionParts(Core):
             flat = g.new((widest, self.n), flat)
         return g.view(flat)
 
-    def _unpacked_bytes(self, cells: int, *, latent: bool) -> int:
+    def unpacked_bytes(self, cells: int, *, latent: bool) -> int:
         """Half-precision copies that CUDA's flash attention makes of a cache in blocks.
 
         Source: ggml_backend_cuda_buffer_type_get_alloc_size, ggml/src/ggml-cuda/ggml-cuda.cu.
@@ -197,6 +197,7 @@ class AttentionParts(Core):
         decompress: int | None = None,
         gpu_extra: int = 0,
         latent: bool = False,
+        keys: Tensor | None = None,
     ) -> Tensor:
         """Attention of `q` over `cells` cached tokens.
 
@@ -204,14 +205,16 @@ class AttentionParts(Core):
 
         Args:
             latent: values are a part of the keys and lie untransposed.
+            keys: made in this graph; None: read from the cache.
         """
         g, b = self.g, self.batch
+        made = () if keys is None else (keys,)
         streams = b.cells.streams
         size, number, tokens = q.ne[0], q.ne[1], q.ne[2] // streams
         flat = (tokens, number, streams)
         q = g.view(g.view(q, (size, number, tokens, streams)), (size, *flat))
         if b.flash:
-            out = g.new((value, number, tokens, streams), q, mask)
+            out = g.new((value, number, tokens, streams), q, *made, mask)
             out.gpu_extra = gpu_extra
             out.brings = KEYS_AND_VALUES
             if decompress is not None:
@@ -220,14 +223,14 @@ class AttentionParts(Core):
                 value = decompress
             out = g.view(out, (value * number, tokens * streams))
         else:
-            product = g.new((cells, *flat), q)
+            product = g.new((cells, *flat), *made, q)
             product.brings = KEYS
             scores = g.over(product, mask)
             values: tuple[Tensor, ...] = ()
             if latent:
                 block, block_bytes = CACHE_TYPES[b.type_k]
                 shape = (cells * value // block, self.h.kv_heads[self.index], streams)
-                values = (g.new(shape, type_bytes=block_bytes),)
+                values = (g.new(shape, *made, type_bytes=block_bytes),)
             out = g.new((value, *flat), *values, scores)
             out.brings = VALUES
             if decompress is not None:

@@ -123,14 +123,14 @@ def feed_forward(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
     return b.add(out, shared_expert(b, x)) if shared else out
 
 
-def routed(b: Builder, recipe: Recipe, x: Tensor) -> Tensor:
-    """The routed experts of the current layer."""
+def routed(b: Builder, recipe: Recipe, x: Tensor, *, selected: Tensor | None = None) -> Tensor:
+    """The routed experts of the current layer; `selected`: chosen elsewhere."""
     h = b.h
     gating = recipe.gating or h.number("expert_gating_func", 0) or recipe.default_gating
     normalized = recipe.normalized
     if normalized is None:
         normalized = bool(h.metadata.get(f"{h.architecture}.expert_weights_norm", False))
-    return b.moe(x, gating=gating, normalized=normalized, weigh_input=recipe.weigh_input)
+    return b.moe(x, gating=gating, normalized=normalized, weigh_input=recipe.weigh_input, selected=selected)
 
 
 def shared_expert(b: Builder, x: Tensor) -> Tensor:
