@@ -76,7 +76,7 @@ def record() -> str:
                 if is_answered:
                     answer = json.loads(process.stdout.readline())
                     lines.append(f"< {json.dumps(_normal(answer), ensure_ascii=False)}")
-            rest, _ = process.communicate(timeout=30)
+            rest, _ = process.communicate(timeout=180)
             lines.append(f"end: {len(rest)} bytes more, exit code {process.returncode}")
     return "\n".join(lines) + "\n"
 

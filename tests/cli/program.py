@@ -41,7 +41,7 @@ def run_probe(*arguments: str, folder: Path, encoding: str = "utf-8", **environm
         },
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     return Outcome(process.returncode, process.stdout, process.stderr)

@@ -30,7 +30,7 @@ def probe(state: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         env={**os.environ, "XDG_STATE_HOME": str(state)},
         capture_output=True,
         stdin=subprocess.DEVNULL,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 

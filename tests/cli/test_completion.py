@@ -3,6 +3,7 @@
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -126,7 +127,7 @@ def called_after_tab(command: list[str], keys: str, environment: dict[str, str])
         os.execvpe(command[0], command, environment)  # noqa: S606 - the shell itself is under test
 
     def read_until(over: Callable[[bytes], bool]) -> None:
-        seen, end = b"", time.monotonic() + 30
+        seen, end = b"", time.monotonic() + 90
         while not over(seen) and time.monotonic() < end:
             ready, _, _ = select.select([terminal], [], [], 0.1)
             if ready:
@@ -141,6 +142,7 @@ def called_after_tab(command: list[str], keys: str, environment: dict[str, str])
         read_until(lambda _: called.is_file() and called.read_text(encoding="utf-8").endswith("|"))
     finally:
         os.close(terminal)
+        os.kill(child, signal.SIGKILL)  # a shell may outlive its terminal
         os.waitpid(child, 0)
     return called.read_text(encoding="utf-8") if called.is_file() else "not called"
 
@@ -185,7 +187,7 @@ def test_fish_offers_the_same(line: str, expected: str, tmp_path: Path) -> None:
         capture_output=True,
         encoding="utf-8",
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert expected in done.stdout.splitlines()

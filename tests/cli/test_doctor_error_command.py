@@ -36,7 +36,7 @@ def test_a_log_is_read_from_a_pipe(tmp_path: Path) -> None:
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
         input=log,
         capture_output=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert process.returncode == 0

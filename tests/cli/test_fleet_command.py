@@ -53,7 +53,7 @@ def test_a_reader_that_leaves_after_the_first_line_is_no_error(group: Path) -> N
         cwd=group,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"},
         capture_output=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert (process.returncode, process.stdout, process.stderr) == (0, b"{\n", b"")
@@ -72,7 +72,7 @@ def test_an_older_file_stays_when_the_disk_is_full(group: Path) -> None:
         cwd=group,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "HOME": str(group)},
         capture_output=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert process.returncode == 2

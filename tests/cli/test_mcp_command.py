@@ -94,7 +94,7 @@ def cli(home: Path, *arguments: str) -> Any:
         env=environment(home),
         capture_output=True,
         stdin=subprocess.DEVNULL,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     return json.loads(done.stdout)
@@ -401,7 +401,7 @@ def test_without_the_sdk_it_says_how_to_install_it(lang: str, word: str, tmp_pat
         cwd=tmp_path,
         capture_output=True,
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     said = done.stderr.decode("utf-8")
@@ -435,7 +435,7 @@ def test_no_other_command_loads_the_sdk(tmp_path: Path) -> None:
             cwd=tmp_path,
             capture_output=True,
             check=True,
-            timeout=60,
+            timeout=180,
         )
         loaded = done.stdout.decode().splitlines()[-1]
         assert not any(f"'{name}'" in loaded for name in ("mcp", "mcp_types", "anyio", "pydantic"))

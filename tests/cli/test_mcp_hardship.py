@@ -153,7 +153,7 @@ def test_lines_that_are_no_protocol_do_not_end_it(tmp_path: Path) -> None:
         env=environment(tmp_path),
         cwd=tmp_path,
         capture_output=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0
@@ -199,6 +199,6 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
         assert process.stdout.readline()
         process.send_signal(signal.SIGINT)
         try:
-            assert process.wait(timeout=60) == 130
+            assert process.wait(timeout=180) == 130
         finally:
             process.kill()

@@ -164,7 +164,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"},
         capture_output=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert (process.returncode, process.stderr) == (0, b"")

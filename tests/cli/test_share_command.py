@@ -91,7 +91,7 @@ def test_templates_are_read_only_for_html(tmp_path: Path) -> None:
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
         capture_output=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     assert done.stderr.strip() == b"False"

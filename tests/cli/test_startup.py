@@ -55,7 +55,7 @@ def ran(arguments: list[str], **variables: str) -> tuple[set[str], list[list[str
         env={**own, **variables},
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=180,
     )
     code, modules, done = json.loads(process.stdout)
     assert code == 0

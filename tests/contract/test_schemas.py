@@ -27,7 +27,7 @@ def run_probe(*arguments: str) -> tuple[int, Any]:
         cwd=ROOT,
         capture_output=True,
         stdin=subprocess.DEVNULL,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.stdout, done.stderr.decode()

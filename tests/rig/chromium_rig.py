@@ -22,6 +22,7 @@ FLAGS: Final = (
     "--headless",
     "--no-sandbox",  # the tests may run as root
     "--disable-gpu",
+    "--disable-dev-shm-usage",  # a container's is small, and the browser falls over when it is full
     "--disable-background-networking",
     "--no-first-run",
     "--disable-component-update",

@@ -36,7 +36,7 @@ def quantizer_types(program: Path, spec: ModelSpec, quantization: str, folder: P
     done = subprocess.run(
         [str(program), "--dry-run", str(path), quantization],
         capture_output=True,
-        timeout=120,
+        timeout=600,
         check=False,
         stdin=subprocess.DEVNULL,
     )

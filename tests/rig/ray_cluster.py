@@ -21,8 +21,8 @@ def main() -> None:
     quick = {
         "health_check_initial_delay_ms": 500,
         "health_check_period_ms": 500,
-        "health_check_timeout_ms": 1000,
-        "health_check_failure_threshold": 5,
+        "health_check_timeout_ms": 2000,
+        "health_check_failure_threshold": 8,
     }
     cluster = Cluster(
         initialize_head=True,
@@ -35,17 +35,17 @@ def main() -> None:
         },
     )
     nodes = [cluster.add_node(num_cpus=1, object_store_memory=MEMORY, node_name=name) for name in NODES[1:]]
-    cluster.wait_for_nodes()
+    cluster.wait_for_nodes(timeout=150)
     # Stopped, not ended: the cluster still believes in it when the scan is sent there, and finds out later.
     raylet = nodes[-1].all_processes["raylet"][0].process
     os.kill(raylet.pid, signal.SIGSTOP)
     started = time.monotonic()
     try:
         done = subprocess.run(
-            [sys.executable, sys.argv[1], sys.argv[2], "--address", cluster.address, "--timeout", "60"],
+            [sys.executable, sys.argv[1], sys.argv[2], "--address", cluster.address, "--timeout", "150"],
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=300,
             check=False,
         )
         outcome = {"code": done.returncode, "stdout": done.stdout, "stderr": done.stderr}

@@ -17,6 +17,7 @@ from probe.render.html import render_html
 from probe.render.html_report import report_html
 from probe.report.build import build_check, build_report
 from probe.report.model_figures import FigureTable, figure_table
+from tests.fakes.patience import wait_until
 from tests.rig.chromium_rig import Browser, browser, missing
 
 LACKING: Final = missing()
@@ -200,7 +201,7 @@ def test_a_command_is_copied_whole(window: Browser) -> None:
     command = window.texts("#recommendations .command code")[0]
     window.click("#recommendations div[lang=ko] .copy")
     script = "const done = arguments[0]; navigator.clipboard.readText().then(done, e => done(String(e)))"
-    assert window.driver.execute_async_script(script) == command
+    assert wait_until(lambda: window.driver.execute_async_script(script) == command)
     assert command.startswith(("llama-server ", "ollama run "))
 
 

@@ -23,7 +23,7 @@ pytestmark = [
 ]
 PYTHONS = pythons() if MISSING is None else []
 TOO_OLD = pythons("2.7", "3.9") if MISSING is None else []
-FIRST_LIMIT_S = 120
+FIRST_LIMIT_S = 600
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
         user=user,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
 

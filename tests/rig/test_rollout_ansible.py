@@ -5,13 +5,13 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from probe.fleet.scan import scan_folder
+from tests.fakes.patience import wait_until
 from tests.rig.rollout_rig import BIN, ROOT, rig_python, ssh_server
 
 PYTHON = rig_python()
@@ -46,13 +46,22 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(folder),
         str(ROOT),
     ]
-    subprocess.run(pip, check=True, timeout=300)
+    subprocess.run(pip, check=True, timeout=900)
     return folder
 
 
 def start_server(folder: Path, name: str) -> tuple[subprocess.Popen[bytes], int]:
     """An SSH server on loopback that lets one key in; its own state folder makes it a machine of its own."""
-    port = free_port()
+    for _ in range(5):
+        port = free_port()
+        server = listening(folder, name, port)
+        if server is not None:
+            return server, port
+    raise AssertionError(f"sshd does not listen: {(folder / f'{name}.log').read_text(encoding='utf-8')}")
+
+
+def listening(folder: Path, name: str, port: int) -> subprocess.Popen[bytes] | None:
+    """The server once it listens; None where another program took the port in between."""
     config = folder / f"{name}.conf"
     config.write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
@@ -61,13 +70,14 @@ def start_server(folder: Path, name: str) -> tuple[subprocess.Popen[bytes], int]
         f"Subsystem sftp internal-sftp\nSetEnv XDG_STATE_HOME={folder}/{name}-state\n",
         encoding="utf-8",
     )
-    server = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(config)], stderr=subprocess.DEVNULL)
-    for _ in range(200):
-        with socket.socket() as attempt:
-            if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.05)  # sshd says nowhere that it listens
-    return server, port
+    log = folder / f"{name}.log"
+    with log.open("wb") as said:
+        server = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(config)], stderr=said)
+    words = f"Server listening on 127.0.0.1 port {port}"
+    assert wait_until(
+        lambda: words in log.read_text(encoding="utf-8", errors="replace") or server.poll() is not None
+    )
+    return server if server.poll() is None else None
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +90,14 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
     servers = {name: start_server(folder, name) for name in ("desk-1", "server")}
-    ports = {name: port for name, (_, port) in servers.items()} | {"off": free_port()}
+    nobody = socket.socket()  # holds a port on which nothing listens
+    nobody.bind(("127.0.0.1", 0))
+    ports = {name: port for name, (_, port) in servers.items()} | {"off": nobody.getsockname()[1]}
     common = (
         f"ansible_user={getpass.getuser()} ansible_ssh_private_key_file={folder}/user "
         f"ansible_python_interpreter={PYTHON} ansible_host=127.0.0.1 "
         "ansible_ssh_common_args='-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
-        "-o ConnectTimeout=5'"
+        "-o ConnectTimeout=60 -o ControlMaster=no'"
     )
     extra = {"server": "api_url=http://10.0.0.9:8000"}
     (folder / "hosts.ini").write_text(
@@ -98,7 +110,8 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder / "hosts.ini"
     for server, _ in servers.values():
         server.terminate()
-        server.wait(timeout=10)
+        server.wait(timeout=60)
+    nobody.close()
 
 
 def test_reports_of_all_hosts_that_answer_come_back(inventory: Path, wheels: Path, tmp_path: Path) -> None:
@@ -109,10 +122,15 @@ def test_reports_of_all_hosts_that_answer_come_back(inventory: Path, wheels: Pat
             str(BIN / "ansible-playbook"), "-i", str(inventory), str(ROOT / "scripts/rollout/playbook.yml"),
             "-e", f"report_folder={reports}", "-e", f"wheels={wheels}", "-e", f"probe_python={PYTHON}",
         ],
-        env={**os.environ, "ANSIBLE_HOME": str(tmp_path / "ansible"), "LC_ALL": "C.UTF-8"},
+        env={
+            **os.environ,
+            "ANSIBLE_HOME": str(tmp_path / "ansible"),
+            "ANSIBLE_TIMEOUT": "60",
+            "LC_ALL": "C.UTF-8",
+        },
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
         check=False,
     )  # fmt: skip
     assert "unreachable=1" in done.stdout, done.stdout[-3000:] + done.stderr[-2000:]

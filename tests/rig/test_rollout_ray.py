@@ -30,7 +30,7 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], P
         ],
         env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"},
         capture_output=True,
-        timeout=300,
+        timeout=600,
         check=True,
     )
     return json.loads(done.stdout.splitlines()[-1]), folder

@@ -342,7 +342,7 @@ def test_our_own_tests_pass_under_windows(windows: WindowsPython) -> None:
         "--rootdir",
         windows_path(ROOT),
         *(windows_path(ROOT / name) for name in SUITE),
-        timeout_s=240,
+        timeout_s=900,
     )
     said = outcome.stdout.decode("cp949", "replace")
     assert outcome.code == 0, said[-4000:]

@@ -115,7 +115,7 @@ class WindowsPython:
         _run([self._wine, "wineboot"], environment=environment(), quiet=True)
 
     def run(
-        self, *arguments: str, program: str | None = None, timeout_s: float = 180, **variables: str
+        self, *arguments: str, program: str | None = None, timeout_s: float = 400, **variables: str
     ) -> Outcome:
         """python.exe, or `program`, with pipes on both sides: a file in their place breaks its start."""
         done = subprocess.run(
@@ -129,7 +129,7 @@ class WindowsPython:
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
-    def probe(self, *arguments: str, timeout_s: float = 180, **variables: str) -> Outcome:
+    def probe(self, *arguments: str, timeout_s: float = 400, **variables: str) -> Outcome:
         """`probe ARGUMENTS` from the installed wheel."""
         return self.run("-m", "probe", *arguments, timeout_s=timeout_s, **variables)
 
@@ -154,7 +154,7 @@ class WindowsPython:
             stdin=nowhere,
             stdout=nowhere,
             stderr=nowhere,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 

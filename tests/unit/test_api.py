@@ -60,7 +60,7 @@ def cli_json(*arguments: str) -> bytes:
         cwd=ROOT,
         capture_output=True,
         stdin=subprocess.DEVNULL,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.stdout, done.stderr.decode()

@@ -116,7 +116,7 @@ def test_the_command_stays_small_and_writes_nothing(folder: Path) -> None:
         [sys.executable, "-c", program, str(folder)],
         capture_output=True,
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()

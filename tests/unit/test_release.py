@@ -214,7 +214,7 @@ def test_workflows_obey_the_schema_of_workflows() -> None:
     assert {path.name for path in WORKFLOWS} == {"release.yml", "tests.yml"}
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
     done = subprocess.run(
-        [*command, *map(str, WORKFLOWS)], capture_output=True, text=True, timeout=60, check=False
+        [*command, *map(str, WORKFLOWS)], capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stdout
 

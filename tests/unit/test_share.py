@@ -165,7 +165,7 @@ except InputError as error:
     print(error.key)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=180, check=True
     )
     assert done.stdout.strip() == "share.full"
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
