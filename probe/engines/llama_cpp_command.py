@@ -1,8 +1,12 @@
 """The llama-server command that sets exactly what was computed."""
 
+from typing import Final
+
 from probe.engines.llama_cpp import LOGICAL_BATCH
 from probe.engines.llama_cpp_split import engine_gpu_layers
 from probe.engines.request import LayerSplit, Request
+
+_ENDPOINTS: Final = {"embedding": "--embeddings", "reranker": "--reranking"}
 
 
 def command(
@@ -12,12 +16,15 @@ def command(
     *,
     program: str = "llama-server",
     prediction_layers: int = 0,
+    modality: str = "text",
 ) -> str:
     """One line to start llama.cpp with this request and placement.
 
     Args:
         model: what stands after `-m` (a file) or, with a `/` and no `.gguf`, after `-hf`.
         prediction_layers: the model's multi-token-prediction layers, which `-ngl` counts too.
+        modality: of the model; embedding models and rerankers need their endpoint switched on
+            (tools/server/README.md, `--embeddings` and `--reranking`, read 2026-11-22).
     """
     flag = "-hf" if "/" in model and not model.endswith(".gguf") else "-m"
     parts = [program, flag, _quoted(model), "-c", str(request.context * request.parallel)]
@@ -41,6 +48,8 @@ def command(
         if request.ubatch > LOGICAL_BATCH:
             parts += ["-b", str(request.ubatch)]
         parts += ["-ub", str(request.ubatch)]
+    if modality in _ENDPOINTS:
+        parts.append(_ENDPOINTS[modality])
     return " ".join(parts)
 
 

@@ -2,8 +2,11 @@
 
 from typing import Final
 
+import msgspec
+
 from probe.catalog.limits import limits
 from probe.catalog.model_spec import ModelSpec
+from probe.estimate.speed_figures import SpeedFigures
 
 _BITS: Final = {
     "F32": 32,
@@ -23,6 +26,15 @@ _BITS: Final = {
 def generates_text(spec: ModelSpec) -> bool:
     """False for embedding models and rerankers."""
     return spec.modality not in {"embedding", "reranker"}
+
+
+def speed_of(spec: ModelSpec, speed: SpeedFigures) -> SpeedFigures:
+    """The speeds that mean something for this model: embedding models and rerankers only read."""
+    if generates_text(spec):
+        return speed
+    return msgspec.structs.replace(
+        speed, decode_tokens_per_s=None, aggregate_tokens_per_s=None, decode_limit_tokens_per_s=None
+    )
 
 
 def rule_of_thumb_bytes(spec: ModelSpec, quantization: str) -> int | None:

@@ -24,7 +24,7 @@ from probe.estimate.weight_bytes import WeightBytes
 from probe.estimate.weights import gguf_weights
 from probe.machine import Machine
 from probe.recommender.answer import Estimate, Placement, PlacementKind, Reason, Split, Verdict
-from probe.recommender.figures import generates_text, rule_of_thumb_bytes
+from probe.recommender.figures import generates_text, rule_of_thumb_bytes, speed_of
 from probe.recommender.last_fit import Point, last_fit
 from probe.recommender.options import Options
 from probe.recommender.placements import (
@@ -296,7 +296,9 @@ class Estimator:
     ) -> Estimate:
         asked = self.options
         # A placement that does not fit has no speed: a figure beside "no" would read as a promise.
-        speed = SpeedFigures() if tried.fit.fits is False else self._speed(spec, weights, tried)
+        speed = SpeedFigures()
+        if tried.fit.fits is not False:
+            speed = speed_of(spec, self._speed(spec, weights, tried))
         longest = self._longest_context(spec, weights, tried) if full and tried.fit.fits else None
         if longest is None and tried.fit.fits:
             longest = max(asked.context, 0) if not full else None
@@ -348,6 +350,8 @@ class Estimator:
             context = min(steps * CONTEXT_PADDING, ceiling)
             asked = msgspec.structs.replace(request, context=context)
             memory = self.lay_out(spec, weights, tried.split, asked)
+            if _is_managed(tried.placement):
+                return self._left_over_link(memory)
             return self._left(attempt(tried.split, lambda _split: memory, self.pools, len(weights.layers)))
 
         most = -(-ceiling // CONTEXT_PADDING)
@@ -360,9 +364,6 @@ class Estimator:
     def _left(self, tried: Tried) -> int:
         """Bytes left of the pool that is shortest, below 0 where the placement does not fit."""
         fits = tried.fit.fits
-        if not fits and tried.placement.kind is PlacementKind.UNIFIED:
-            total, room = tried.memory.total_bytes, self._coherent_room()
-            fits = total is not None and room is not None and total <= room
         devices = tried.memory.per_device
         left = [
             device.available_bytes - device.total_bytes
@@ -372,10 +373,13 @@ class Estimator:
         least = min(left, default=-1)
         return max(least, 0) if fits else min(least, -1)
 
-    def _coherent_room(self) -> int | None:
-        if self.pools.coherent is None or self.pools.cpu.capacity_bytes is None:
-            return None
-        return self.pools.cpu.capacity_bytes + sum(pool.capacity_bytes or 0 for pool in self.pools.gpus[:1])
+    def _left_over_link(self, memory: MemoryBreakdown) -> int:
+        """Bytes left where weights that exceed HBM lie in CPU memory: of the RAM, and of weights to move."""
+        pool = compute_groups(self.pools)[0][0]
+        gpu = next(device for device in memory.per_device if device.device == pool.device)
+        ram = sum(device.total_bytes or 0 for device in memory.per_device if device.device == "cpu")
+        spill = max((gpu.total_bytes or 0) - (pool.capacity_bytes or 0), 0)
+        return min((self.pools.cpu.capacity_bytes or 0) - ram - spill, gpu.weights_bytes - spill)
 
     def _command(self, spec: ModelSpec, weights: WeightBytes, tried: Tried) -> str:
         backend = self._backend(tried.split)
@@ -384,9 +388,9 @@ class Estimator:
             self.request(backend=backend),
             tried.split,
             prediction_layers=llama_cpp.prediction_layers(spec),
+            modality=spec.modality,
         )
-        managed = tried.placement.kind is PlacementKind.UNIFIED and "cpu" in tried.placement.devices
-        return f"GGML_CUDA_ENABLE_UNIFIED_MEMORY=1 {line}" if managed else line
+        return f"GGML_CUDA_ENABLE_UNIFIED_MEMORY=1 {line}" if _is_managed(tried.placement) else line
 
     def _unanswered(self, spec: ModelSpec, quantization: str, reason: Reason) -> Estimate:
         return self._blank(spec, quantization, (reason,), fits=None, verdict=Verdict.UNKNOWN, file_bytes=None)
@@ -426,6 +430,11 @@ class Estimator:
             reasons=reasons,
             rule_of_thumb_bytes=rule_of_thumb_bytes(spec, quantization),
         )
+
+
+def _is_managed(placement: Placement) -> bool:
+    """Whether the GPU computes on weights that lie in CPU memory, over a coherent link."""
+    return placement.kind is PlacementKind.UNIFIED and "cpu" in placement.devices
 
 
 def model_argument(spec: ModelSpec, quantization: str) -> str:

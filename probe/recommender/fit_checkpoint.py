@@ -29,7 +29,7 @@ from probe.recommender.answer import Estimate, Placement, PlacementKind, Split, 
 from probe.recommender.checkpoint_rules import engine_rules, least_capability
 from probe.recommender.checkpoint_speed import checkpoint_speed
 from probe.recommender.engine_verdicts import NO, engine_verdict
-from probe.recommender.figures import generates_text, rule_of_thumb_bytes
+from probe.recommender.figures import generates_text, rule_of_thumb_bytes, speed_of
 from probe.recommender.options import Options
 from probe.recommender.pools import machine_pools
 from probe.recommender.verdict import Fit, judge
@@ -181,6 +181,7 @@ class CheckpointEstimator:
             speed = checkpoint_speed(
                 engine, spec, weights, found, self.machine, context=asked.context, parallel=asked.parallel
             )
+        speed = speed_of(spec, speed)
         fit = Fit(
             fits=found.fits,
             fits_now=found.fits_now,

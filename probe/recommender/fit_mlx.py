@@ -16,7 +16,7 @@ from probe.estimate.weight_bytes import WeightBytes
 from probe.estimate.weights.checkpoint import checkpoint_weights
 from probe.machine import ByteRange, Machine, OsFamily
 from probe.recommender.answer import Estimate, Placement, PlacementKind, Reason, Verdict
-from probe.recommender.figures import generates_text, rule_of_thumb_bytes
+from probe.recommender.figures import generates_text, rule_of_thumb_bytes, speed_of
 from probe.recommender.options import Options
 from probe.recommender.placements import with_capacities
 from probe.recommender.pool_check import check_fit
@@ -116,7 +116,7 @@ class MlxEstimator:
     ) -> Estimate:
         layout = self._layout(weights, memory, gpu)
         fit = check_fit(layout, self.pools)
-        speed = self._speed(spec, weights, memory, gpu) if fit.fits else SpeedFigures()
+        speed = speed_of(spec, self._speed(spec, weights, memory, gpu)) if fit.fits else SpeedFigures()
         longest = self._longest(spec, weights, gpu) if full and fit.fits else None
         verdict, reasons = judge(
             fit,

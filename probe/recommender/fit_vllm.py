@@ -20,7 +20,7 @@ from probe.estimate.weights.checkpoint import checkpoint_weights
 from probe.machine import Machine
 from probe.messages.reason import Reason
 from probe.recommender.answer import Estimate, Placement, PlacementKind, Split, Verdict
-from probe.recommender.figures import generates_text, rule_of_thumb_bytes
+from probe.recommender.figures import generates_text, rule_of_thumb_bytes, speed_of
 from probe.recommender.options import Options
 from probe.recommender.verdict import Fit, judge
 
@@ -87,6 +87,7 @@ class VllmEstimator:
 
     def _answer(self, spec: ModelSpec, weights: WeightBytes, serving: Serving, *, full: bool) -> Estimate:
         speed = SpeedFigures() if serving.fits is False else self._speed(spec, weights, serving)
+        speed = speed_of(spec, speed)
         room = sum(budget.kv_bytes.value for budget in serving.budgets)
         kv = sum(device.kv_cache_bytes or 0 for device in serving.memory.per_device)
         causes = serving.causes

@@ -150,8 +150,9 @@ def _speed_blocks(check: CheckDocument, lang: str) -> list[Block]:
     speed = check.speed
     decode, limit = speed.decode_tokens_per_s, speed.decode_limit_tokens_per_s
     first, together = speed.time_to_first_token_s, speed.aggregate_tokens_per_s
+    only_reads = decode is None and speed.prefill_tokens_per_s is not None  # embedding models, rerankers
     rows: list[tuple[str, str | None]] = [
-        (t("page.check.decode", lang), tokens_per_s(decode, lang)),
+        (t("page.check.decode", lang), None if only_reads else tokens_per_s(decode, lang)),
         (
             t("page.check.aggregate", lang),
             t("page.check.aggregate_text", lang, speed=format_tokens_per_s(together))
@@ -164,8 +165,8 @@ def _speed_blocks(check: CheckDocument, lang: str) -> list[Block]:
         ),
         (t("page.check.prefill", lang), tokens_per_s(speed.prefill_tokens_per_s, lang)),
         (
-            t("page.check.first_token", lang),
-            None if first is None else t("page.check.first_token_text", lang, time=seconds(first, lang)),
+            t(f"page.check.{'reading' if only_reads else 'first_token'}", lang),
+            _first_token_text(first, lang, only_reads=only_reads),
         ),
         (
             t("page.check.max_context", lang),
@@ -186,6 +187,12 @@ def _speed_blocks(check: CheckDocument, lang: str) -> list[Block]:
         text = t("page.check.depth", lang, depth=speed.depth_tokens, basis=source)
         blocks.append(Paragraph(text, Tone.FAINT))
     return blocks
+
+
+def _first_token_text(first: float | None, lang: str, *, only_reads: bool) -> str | None:
+    if first is None or only_reads:
+        return None if first is None else seconds(first, lang)
+    return t("page.check.first_token_text", lang, time=seconds(first, lang))
 
 
 def _input_blocks(check: CheckDocument, lang: str) -> list[Block]:
