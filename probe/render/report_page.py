@@ -10,7 +10,13 @@ from probe.render.figures import gib, joined, tokens_per_s, verdict_tone, verdic
 from probe.render.findings import finding_items
 from probe.render.hardware import deciding_facts, machine_name
 from probe.render.page import Block, Cell, Facts, Heading, Item, Items, Page, Paragraph, Section, Tone
-from probe.render.tables import companion_text, models_by_verdict, placement_text, size_map_table
+from probe.render.tables import (
+    companion_text,
+    models_by_verdict,
+    placement_text,
+    size_map_note,
+    size_map_table,
+)
 from probe.render.working import attempts_blocks, attempts_table, estimate_blocks
 from probe.report.documents import (
     EngineDocument,
@@ -73,9 +79,11 @@ def _map_blocks(report: ReportDocument, lang: str) -> list[Block]:
     for cell in report.size_map:
         examples.setdefault(cell.size_class, cell.example)
     written = ", ".join(f"{size} {example}" for size, example in examples.items())
+    note = size_map_note(report.size_map, lang)
     return [
         Paragraph(t("page.map.intro", lang)),
         table,
+        *((Paragraph(note),) if note else ()),
         Facts(rows=tuple(_legend(lang))),
         Paragraph(t("page.map.computed_with", lang, examples=written), Tone.FAINT),
     ]

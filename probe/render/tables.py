@@ -1,6 +1,7 @@
 """Rows that several formats share: the size map, the models by verdict, memory per device."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from probe.messages import t
 from probe.recommender.answer import Placement, PlacementKind, Split, Verdict
@@ -81,6 +82,39 @@ def _map_cell(cell: SizeMapCell | None, lang: str) -> Cell:
         verdict_tone(cell.verdict),
         short=joined((short, speed), " "),
         long=joined((joined((word, speed), " "), memory)),
+    )
+
+
+def size_map_note(cells: Sequence[SizeMapCell], lang: str) -> str | None:
+    """Why more bits get a better verdict than fewer, where they do; None where they do not.
+
+    Fewer bits that take no more memory and write no slower lose by the first token alone: engines
+    compute the prompts of some formats slower on a CPU.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for size in in_order(cell.size_class for cell in cells):
+        row = [cell for cell in cells if cell.size_class == size]
+        for fewer, more in pairwise(row):
+            if _loses_by_first_token(fewer, more):
+                found.setdefault((fewer.quantization, more.quantization), []).append(size)
+    if not found:
+        return None
+    return " ".join(
+        t("page.map.more_bits", lang, sizes=", ".join(sizes), fewer=fewer, more=more)
+        for (fewer, more), sizes in found.items()
+    )
+
+
+def _loses_by_first_token(fewer: SizeMapCell, more: SizeMapCell) -> bool:
+    order = list(Verdict)
+    if more.verdict not in _RUNNING or fewer.verdict not in _RUNNING:
+        return False
+    if fewer.decode_tokens_per_s is None or more.decode_tokens_per_s is None:
+        return False
+    return (
+        order.index(fewer.verdict) > order.index(more.verdict)
+        and fewer.decode_tokens_per_s.low >= more.decode_tokens_per_s.low
+        and (fewer.total_bytes or 0) <= (more.total_bytes or 0)
     )
 
 
