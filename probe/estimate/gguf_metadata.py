@@ -76,7 +76,8 @@ def gguf_metadata(spec: ModelSpec) -> Metadata:
     if d.head_dim and d.num_attention_heads:
         m["attention.key_length"] = d.head_dim
         m["attention.value_length"] = d.v_head_dim or d.head_dim
-        m["rope.dimension_count"] = d.head_dim
+        # part of a head turns in Phi-4-mini (conversion/phi.py#L155)
+        m["rope.dimension_count"] = int(d.head_dim * float(d.extra.get("partial_rotary_factor", 1)))
     if d.layer_kv_heads is not None:
         m["attention.head_count_kv"] = [*d.layer_kv_heads, *[d.num_key_value_heads] * mtp]
     if d.layer_intermediate_sizes is not None:
@@ -159,7 +160,9 @@ def _latent_attention(m: Metadata, arch: str, d: Dimensions) -> None:
         m["attention.value_length"] = d.v_head_dim or d.head_dim
     if d.index_n_heads:
         _indexer(m, d)
-        types = d.extra.get("indexer_types")  # a letter a layer, S: shares an earlier layer's
+        # A letter a layer, S: shares an earlier layer's. Prediction blocks have none: the loader asks for
+        # n_layer() entries, which leaves them out (src/models/glm-dsa.cpp#L66, conversion/glm.py#L380).
+        types = d.extra.get("indexer_types")
         if isinstance(types, str) and types:
             m["attention.indexer.types"] = [letter != "S" for letter in types]
 
@@ -218,7 +221,6 @@ def _per_architecture(m: Metadata, arch: str, d: Dimensions) -> None:
         m["attention.key_length"] = m["attention.value_length"] = d.global_head_dim or d.head_dim
         m["attention.key_length_swa"] = m["attention.value_length_swa"] = d.head_dim
         m["rope.dimension_count"] = d.global_head_dim or d.head_dim
-        m["rope.dimension_count_swa"] = d.head_dim
         m["attention.shared_kv_layers"] = d.num_kv_shared_layers or 0
         m["embedding_length_per_layer_input"] = d.hidden_size_per_layer_input or 0
     elif arch == "gemma3n":
@@ -250,10 +252,6 @@ def _per_architecture(m: Metadata, arch: str, d: Dimensions) -> None:
         for key, name in _LOW_RANKS.items():
             if name in d.extra:
                 m[key] = _extra(d, name, 0)
-    elif arch in ("phi2", "phi3", "stablelm", "glm4", "chatglm", "glm4moe", "nemotron", "apertus"):
-        rotary = _extra(d, "rope_dimension_count", 0)
-        if rotary:
-            m["rope.dimension_count"] = rotary
 
 
 _LOW_RANKS = {

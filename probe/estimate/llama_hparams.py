@@ -69,7 +69,6 @@ class Hparams(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     layers_in_file: int  # with multi-token-prediction blocks
     embedding: int
     vocabulary: int
-    trained_context: int | None
     heads: tuple[int, ...]
     kv_heads: tuple[int, ...]
     key_size: tuple[int, ...]
@@ -85,17 +84,10 @@ class Hparams(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     key_size_mla: int = 0
     value_size_mla: int = 0
     kv_lora: int = 0
-    q_lora: int = 0
     rope_size: int = 0
-    rope_size_sliding: int = 0
     # experts
     experts: int = 0
     experts_used: tuple[int, ...] = ()
-    expert_feed_forward: tuple[int, ...] = ()
-    shared_expert_feed_forward: int = 0
-    shared_experts: int = 0
-    dense_lead: int = 0
-    latent: int = 0
     # recurrent state, elements a sequence and recurrent layer
     conv_state: int = 0
     recurrent_state: int = 0
@@ -201,7 +193,6 @@ def hparams_from_metadata(metadata: Metadata) -> Hparams:
     used = r.per_layer("expert_used_count", layers, 0)
     if max(used) > _MAX_EXPERTS_USED:
         raise r.unusable("expert_used_count")
-    rope = r.number("rope.dimension_count", key)
     state = _state_sizes(r, heads[0])
     return Hparams(
         architecture=arch,
@@ -209,7 +200,6 @@ def hparams_from_metadata(metadata: Metadata) -> Hparams:
         layers_in_file=in_file,
         embedding=embedding,
         vocabulary=_vocabulary(r),
-        trained_context=r.number("context_length", 0) or None,
         heads=heads[:layers],
         kv_heads=kv_heads[:layers],
         key_size=tuple(key_sliding if s else key for s in sliding),
@@ -224,16 +214,9 @@ def hparams_from_metadata(metadata: Metadata) -> Hparams:
         key_size_mla=r.number("attention.key_length_mla", 0),
         value_size_mla=r.number("attention.value_length_mla", 0),
         kv_lora=r.number("attention.kv_lora_rank", 0),
-        q_lora=r.number("attention.q_lora_rank", 0),
-        rope_size=rope,
-        rope_size_sliding=r.number("rope.dimension_count_swa", rope),
+        rope_size=r.number("rope.dimension_count", key),
         experts=r.number("expert_count", 0),
         experts_used=used,
-        expert_feed_forward=r.per_layer("expert_feed_forward_length", layers, 0),
-        shared_expert_feed_forward=r.number("expert_shared_feed_forward_length", 0),
-        shared_experts=r.number("expert_shared_count", 0),
-        dense_lead=r.number("leading_dense_block_count", 0),
-        latent=r.number("moe_latent_size", 0),
         conv_state=state[0],
         recurrent_state=state[1],
         ssm_conv=r.number("ssm.conv_kernel", 0),

@@ -335,6 +335,18 @@ def test_unknown_architecture_of_no_family_is_spread_evenly() -> None:
     assert sum(weights.layer_active) / sum(weights.layers) == pytest.approx(1 / 3, abs=1e-6)
 
 
+def test_a_made_file_of_phi_4_mini_turns_96_of_128_values() -> None:
+    assert gguf_metadata(find_model("phi-4-mini-instruct"))["phi3.rope.dimension_count"] == 96
+
+
+def test_prediction_blocks_of_glm_5_2_have_no_indexer_type() -> None:
+    """The loader takes n_layer() entries, block_count less prediction blocks, and refuses another number."""
+    made = gguf_metadata(find_model("glm-5.2"))
+    types = made["glm-dsa.attention.indexer.types"]
+    assert isinstance(types, list)
+    assert (made["glm-dsa.block_count"], len(types), sum(types)) == (79, 78, 21)
+
+
 def test_indexers_of_minimax_m3_stand_beside_its_experts() -> None:
     """The first three layers are dense and look at everything."""
     names = [tensor.name for tensor in model_tensors(find_model("minimax-m3"))]
