@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from probe.catalog.from_spec import from_spec
 from probe.catalog.models import find_model
 from probe.collectors.recorded_host import RecordedHost
 from probe.collectors.run import scan_machine
-from probe.recommender.answer import Verdict
+from probe.recommender.answer import Estimate, PlacementKind, Verdict
 from probe.recommender.fit import Estimator
 from probe.recommender.last_fit import Point, last_fit
 from probe.recommender.options import Options
@@ -85,3 +86,22 @@ def test_fewer_bits_are_taken_where_only_they_are_quick_enough() -> None:
                 assert not (tried.fits and tried.verdict is not Verdict.NO)
                 passed_over += bool(tried.fits)
     assert passed_over
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_the_longest_context_over_a_coherent_link_is_the_last_that_fits(parallel: int) -> None:
+    """GH200, 70B in 16 bits: 41 GiB of weights lie in CPU memory, and the cache may push out more."""
+    machine = enrich(from_spec("GH200 96GB; 480GB LPDDR5X"))
+    model = find_model("llama-3.1-70b")
+
+    def answer(context: int) -> Estimate:
+        return Estimator(machine, Options(context=context, parallel=parallel)).estimate(model, "F16")
+
+    found = answer(8192)
+    longest = found.max_context
+    assert (found.fits, found.verdict) == (True, Verdict.USABLE)
+    assert longest is not None
+    assert longest >= 65_536
+    assert (answer(longest).fits, answer(longest).placement.kind) == (True, PlacementKind.UNIFIED)
+    if longest < (model.max_context or 0):  # beyond, layers go to the CPU
+        assert answer(longest + 256).placement.kind is not PlacementKind.UNIFIED
