@@ -21,7 +21,7 @@ from probe.estimate.roofline import reading_rate
 from probe.estimate.speed import experts_touched, prompt_shape
 from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, generation, kernel_class, wideness
 from probe.estimate.speed_device import SpeedDevice
-from probe.estimate.speed_prompt import large_gpu, many_cores, matrix_ratio, reading_seconds
+from probe.estimate.speed_prompt import large_gpu, many_cores, matrix_ratio, reading_per_s
 from scripts.speed_rows import Case
 from scripts.speed_terms import Array, Prior, Terms, design, device_weights, gauss_newton
 
@@ -414,6 +414,5 @@ def batch_reading(case: Case, decode: DecodeConstants) -> float:
         return 0.0
     more = experts_touched(case.spec, case.weights, min(case.ubatch, case.prompt_tokens))
     size = case.devices[0].active_weight_bytes * more
-    return reading_seconds(
-        case.devices[0], decode, tokens=case.prompt_tokens, weight_bytes=size, batch=case.ubatch
-    )
+    reading = reading_per_s(case.devices[0], decode)
+    return math.ceil(case.prompt_tokens / case.ubatch) * size / reading if reading else 0.0

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from probe.catalog.model_spec import Dimensions, LayerKind, ModelSpec
 from probe.catalog.speed_constants import SpeedConstants, Spread, speed_constants
 from probe.estimate.roofline import decode_limit, reading_rate
-from probe.estimate.speed_class import CPU, arithmetic_per_s, class_keys, cores, kernel_class
-from probe.estimate.speed_decode import DecodeTimes, decode_times
+from probe.estimate.speed_class import CPU, RunKind, arithmetic_per_s, class_keys, cores, kernel_class
+from probe.estimate.speed_decode import DecodeTerms, DecodeTimes, decode_terms, decode_times, times_at
 from probe.estimate.speed_device import SpeedDevice
 from probe.estimate.speed_figures import SpeedFigures
 from probe.estimate.speed_prompt import BATCH, PromptShape, chain_seconds, overlaps, prompt_seconds
@@ -76,7 +76,8 @@ def estimate_speed(
         attention_per_cache_byte=shape.attention_per_cache_byte,
     )
     together = split == "tensor"
-    single = _token_seconds(devices, known, request, split=split)
+    parts = _reading(devices, known, request)
+    single = _token_seconds(parts, known, request, split=split)
     depth = depth_tokens(context)
     prompt = prompt_figures(
         spec,
@@ -90,8 +91,7 @@ def estimate_speed(
     )
     if single is None:
         return SpeedFigures(depth_tokens=depth, prefill_tokens_per_s=prompt)
-    slowest = max(single.times, key=lambda pair: pair[1].total)[0]
-    decode = _decode_range(single, devices, known, request, split)
+    decode = _decode_range(single, parts, known, request, split=split)
     aggregate = decode.value
     if parallel > 1:
         aggregate = (
@@ -104,7 +104,7 @@ def estimate_speed(
         decode_limit_tokens_per_s=decode_limit(devices, together=together),
         time_to_first_token_s=None if prompt is None else PROMPT_TOKENS / prompt.value + 1 / decode.value,
         depth_tokens=depth,
-        inputs=_inputs(single, devices, known, request, slowest),
+        inputs=_inputs(single, devices, known, request),
     )
 
 
@@ -151,57 +151,64 @@ def _attention_per_cache_byte(d: Dimensions) -> float:
     return d.num_attention_heads / (d.num_key_value_heads or d.num_attention_heads or 1)
 
 
+_Parts = tuple[tuple[SpeedDevice, DecodeTerms], ...]
+
+
 class _Token(NamedTuple):
     """One token's time with its parts per device."""
 
     seconds: float
     times: tuple[tuple[SpeedDevice, DecodeTimes], ...]
-    hybrid: bool
+
+    @property
+    def slowest(self) -> SpeedDevice:
+        """The device that a token waits for longest."""
+        return max(self.times, key=lambda pair: pair[1].total)[0]
+
+
+def _reading(devices: tuple[SpeedDevice, ...], constants: SpeedConstants, request: SpeedRequest) -> _Parts:
+    """The devices that read something for a token, with their terms: the same at every bandwidth."""
+    kind = RunKind(request.kernel, request.experts, request.without_flash_attention, request.old_build)
+    return tuple(
+        (device, decode_terms(device, constants, kind))
+        for device in devices
+        if device.active_weight_bytes or device.kv_bytes
+    )
 
 
 def _token_seconds(
-    devices: tuple[SpeedDevice, ...],
-    constants: SpeedConstants,
-    request: SpeedRequest,
-    *,
-    split: str,
-    side: str = "value",
+    parts: _Parts, constants: SpeedConstants, request: SpeedRequest, *, split: str, side: str = "value"
 ) -> _Token | None:
-    times = []
-    for device in devices:
-        if not (device.active_weight_bytes or device.kv_bytes):
-            continue
+    times: list[tuple[SpeedDevice, DecodeTimes]] = []
+    for device, terms in parts:
         rate = None
         if side != "value" and device.bandwidth is not None and device.device != "c2c":
             rate = device.bandwidth.low if side == "low" else device.bandwidth.high
-        part = decode_times(
+        part = times_at(
+            rate or reading_rate(device),
             device,
-            constants,
-            kernel=request.kernel,
-            experts=request.experts,
-            bandwidth=rate,
+            terms,
             attention=request.attention_per_cache_byte * device.kv_bytes,
-            without_flash_attention=request.without_flash_attention,
-            old_build=request.old_build,
         )
         if part is None:
             return None
         times.append((device, part))
     if not times:
         return None
+    if len(times) == 1 and split != "tensor":
+        return _Token(times[0][1].total, tuple(times))
     own = [part.total for _, part in times]
-    hybrid = _is_hybrid(devices)
-    layers = sum(device.layers for device, _ in times)
     if split == "tensor":
+        layers = sum(device.layers for device, _ in times)
         total = max(own) + layers * constants.split.tensor_sync_s / len(times)
     else:
         boundaries = sum(1 for device, _ in times if device.layers) - 1
         total = sum(own) + max(0, boundaries) * constants.split.boundary_s
-    return _Token(total, tuple(times), hybrid)
+    return _Token(total, tuple(times))
 
 
-def _is_hybrid(devices: tuple[SpeedDevice, ...]) -> bool:
-    backends = {device.backend for device in devices if device.active_weight_bytes}
+def _is_hybrid(parts: _Parts) -> bool:
+    backends = {device.backend for device, _ in parts if device.active_weight_bytes}
     return CPU in backends and len(backends) > 1
 
 
@@ -217,23 +224,24 @@ def _spread(table: dict[str, Spread], device: SpeedDevice, *, measured: bool) ->
 
 def _decode_range(
     token: _Token,
-    devices: tuple[SpeedDevice, ...],
+    parts: _Parts,
     constants: SpeedConstants,
     request: SpeedRequest,
+    *,
     split: str,
 ) -> Range:
     """The middle figure with the class's spread and the bandwidth's own range, joined as independent."""
-    slowest = max(token.times, key=lambda pair: pair[1].total)[0]
+    slowest = token.slowest
     spread, basis = _spread(constants.decode_spread, slowest, measured=slowest.measured)
     middle = 1 / token.seconds
     low, high = math.log(spread.low), math.log(spread.high)
     if any(_uncertain(device) for device, _ in token.times if not device.measured):
-        slow = _token_seconds(devices, constants, request, split=split, side="low")
-        fast = _token_seconds(devices, constants, request, split=split, side="high")
+        slow = _token_seconds(parts, constants, request, split=split, side="low")
+        fast = _token_seconds(parts, constants, request, split=split, side="high")
         if slow is not None and fast is not None:
             low = -math.hypot(low, math.log(slow.seconds / token.seconds))
             high = math.hypot(high, math.log(token.seconds / fast.seconds))
-    if token.hybrid:
+    if _is_hybrid(parts):
         # The sum of both parts' times is an upper bound: "at most".
         cost = constants.split
         middle *= math.sqrt(cost.offload_low * cost.offload_high)
@@ -396,9 +404,9 @@ def _inputs(
     devices: tuple[SpeedDevice, ...],
     constants: SpeedConstants,
     request: SpeedRequest,
-    slowest: SpeedDevice,
 ) -> dict[str, float | str]:
     """What the formula was given and what each part costs, for --explain."""
+    slowest = token.slowest
     part = next(times for device, times in token.times if device is slowest)
     rate = reading_rate(slowest) or 0.0
     found: dict[str, float | str] = {

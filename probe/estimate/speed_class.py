@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from probe.estimate.speed_device import SpeedDevice
 
@@ -46,6 +46,16 @@ _ARM: Final = ("i8mm", "dotprod", "neon")
 CPU: Final = "cpu"
 
 
+class RunKind(NamedTuple):
+    """What of a model and an engine decides which constants hold."""
+
+    kernel: str  # kernel class of the quantization
+    experts: bool  # the model has routed experts
+    without_flash_attention: bool = False  # the engine reads the cache without it
+    old_build: bool = False  # an engine of 2024 or before
+
+
+@lru_cache(maxsize=256)
 def kernel_class(quantization: str) -> str:
     """The kernel class of a quantization's name: f16 q8 q4 q5 q41 k4 k23 iq4 iq fp4."""
     name = quantization.upper().removeprefix("UD-")

@@ -45,3 +45,8 @@ class SpeedDevice(msgspec.Struct, frozen=True, kw_only=True):
     prompt_factor: float = 1.0  # measured / estimated prompt speed on this very device
     measured: bool = False  # the shifts come from `probe bench` on this machine
     prompt_measured: bool = False
+
+
+def without_model(device: SpeedDevice) -> SpeedDevice:
+    """The device alone, nothing lying on it: equal for every model."""
+    return msgspec.structs.replace(device, active_weight_bytes=0, kv_bytes=0, layers=0)

@@ -13,13 +13,15 @@ Constants: catalogs/speed.json, fitted by scripts/fit_speed.py on catalogs/bench
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
-from probe.catalog.speed_constants import DecodeConstants, SpeedConstants
+from probe.catalog.speed_constants import DecodeConstants, SpeedConstants, speed_constants
 from probe.estimate.roofline import reading_rate
 from probe.estimate.speed_class import (
     CPU,
     TYPICAL_CORES,
+    RunKind,
     arithmetic_per_s,
     class_keys,
     cores,
@@ -27,7 +29,7 @@ from probe.estimate.speed_class import (
     term,
     wideness,
 )
-from probe.estimate.speed_device import SpeedDevice
+from probe.estimate.speed_device import SpeedDevice, without_model
 
 BATCH: Final = 512  # tokens computed at once: n_ubatch of llama.cpp, common/common.h at b11434
 
@@ -93,16 +95,46 @@ def prompt_rate(
     return arithmetic_per_s(device, constants.flops_per_byte, c.core_rate) * math.exp(share)
 
 
-def reading_seconds(
-    device: SpeedDevice, decode: DecodeConstants, *, tokens: int, weight_bytes: float, batch: int = BATCH
-) -> float:
-    """Time to read the weights once for every batch of a prompt."""
+def reading_per_s(device: SpeedDevice, decode: DecodeConstants) -> float:
+    """Bytes of weights that a batch of a prompt reads in a second; 0 where no bandwidth is known."""
     rate = reading_rate(device)
     if not rate:
         return 0.0
     wide = decode.efficiency.get("cpu|wide", 0.0) * wideness(device)
-    efficiency = math.exp(term(decode.efficiency, class_keys(device)) + wide)
-    return math.ceil(tokens / batch) * weight_bytes / (rate * efficiency)
+    return rate * math.exp(term(decode.efficiency, class_keys(device)) + wide)
+
+
+class PromptTerms(NamedTuple):
+    """What the formula knows of a device and an engine before a model comes in."""
+
+    rate: float  # operations a second; 0 where nothing is known
+    attention: float  # cost of an operation of attention against one of a matrix
+    reading: float  # bytes of weights a second; 0 where nothing is known
+
+
+def prompt_terms(device: SpeedDevice, constants: SpeedConstants, kind: RunKind) -> PromptTerms:
+    """The terms of one device; what lies on it does not count (see `decode_terms`)."""
+    if constants is speed_constants():
+        return _installed_terms(without_model(device), kind)
+    return _terms(device, constants, kind)
+
+
+@lru_cache(maxsize=256)
+def _installed_terms(device: SpeedDevice, kind: RunKind) -> PromptTerms:
+    return _terms(device, speed_constants(), kind)
+
+
+def _terms(device: SpeedDevice, constants: SpeedConstants, kind: RunKind) -> PromptTerms:
+    weight = term(constants.prompt.attention, class_keys(device))
+    if kind.without_flash_attention:
+        weight += constants.prompt.attention.get("noflash", 0.0)
+    return PromptTerms(
+        rate=prompt_rate(
+            device, constants, kernel=kind.kernel, experts=kind.experts, old_build=kind.old_build
+        ),
+        attention=math.exp(weight),
+        reading=reading_per_s(device, constants.decode),
+    )
 
 
 def prompt_seconds(
@@ -128,17 +160,13 @@ def prompt_seconds(
 
     Returns None where the device's arithmetic rate is not known.
     """
-    rate = prompt_rate(device, constants, kernel=kernel, experts=shape.experts, old_build=old_build)
+    kind = RunKind(kernel, shape.experts, without_flash_attention, old_build)
+    rate, attention_cost, reading = prompt_terms(device, constants, kind)
     if not rate:
         return None
-    weight = term(constants.prompt.attention, class_keys(device))
-    if without_flash_attention:
-        weight += constants.prompt.attention.get("noflash", 0.0)
-    attention = shape.attention(tokens, depth) * math.exp(weight)
+    attention = shape.attention(tokens, depth) * attention_cost
     compute = tokens * (shape.operations + attention) * share_of_model / rate
-    return compute + reading_seconds(
-        device, constants.decode, tokens=tokens, weight_bytes=weight_bytes, batch=batch
-    )
+    return compute + (math.ceil(tokens / batch) * weight_bytes / reading if reading else 0.0)
 
 
 def overlaps(devices: Sequence[SpeedDevice]) -> bool:
