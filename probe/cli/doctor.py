@@ -52,11 +52,10 @@ def doctor(
     document = build_doctor(found, lang=session.lang)
 
     def page_in(lang: str) -> "Page":
-        from probe.machine.redact import redact
         from probe.render.findings import doctor_page
 
         told = document if lang == session.lang else build_doctor(found, lang=lang)
-        return doctor_page(told.findings, redact(found, show_host_name=False), lang)
+        return doctor_page(told.findings, _shown(found), lang)
 
     def html() -> str:
         from probe.render.html import plain_html
@@ -88,6 +87,14 @@ def _text_of(error: str) -> str:
     return text
 
 
+def _shown(machine: "Machine") -> "Machine":
+    """The machine as a page for a help forum shows it: without its name, but with the words of --as."""
+    from probe.machine import HostOrigin
+    from probe.machine.redact import redact
+
+    return redact(machine, show_host_name=machine.host.origin is HostOrigin.SPEC)
+
+
 def _explained(text: str, found: "Machine", lang: str) -> "tuple[Answer, bool]":
     """The answer about a pasted error, and whether it was recognised."""
     from probe.cli.output import Answer
@@ -97,12 +104,11 @@ def _explained(text: str, found: "Machine", lang: str) -> "tuple[Answer, bool]":
 
     def page_in(one: str) -> "Page":
         from probe.catalog.engine_errors import engine_errors
-        from probe.machine.redact import redact
         from probe.render.error_page import error_page
 
         told = document if one == lang else build_error_answer(text, found, lang=one)
         known = [(row.engine, row.id) for row in engine_errors()]
-        return error_page(told.findings, known, redact(found, show_host_name=False), one)
+        return error_page(told.findings, known, _shown(found), one)
 
     def html() -> str:
         from probe.render.html import plain_html

@@ -12,7 +12,7 @@ from probe.catalog.engine_errors import EngineError, engine_errors
 from probe.catalog.engines import all_releases, release_of
 from probe.catalog.versions import at_least
 from probe.errors import FactValue
-from probe.machine import Accelerator, AcceleratorState, Machine
+from probe.machine import Accelerator, AcceleratorState, LinkKind, Machine
 from probe.recommender.doctor.finding import Severity
 from probe.recommender.error_facts import (
     device_of,
@@ -103,7 +103,9 @@ def _explanation(row: EngineError, match: re.Match[str], plain: str, machine: Ma
     )
 
 
-_NOT_OF_CONTAINERS: Final = frozenset({"vllm_heads_divide", "llama_v_cache", "llama_unknown_architecture"})
+_NOT_OF_CONTAINERS: Final = frozenset(
+    {"vllm_heads_divide", "llama_v_cache", "llama_unknown_architecture", "externally_managed"}
+)
 Advised = tuple[tuple[str, ...], tuple[str, ...]]
 Adviser = Callable[[Machine, Accelerator | None, Values], Advised]
 
@@ -187,6 +189,8 @@ def _out_of_memory(machine: Machine, gpu: Accelerator | None, values: Values) ->
     asked, said_free = _number(values, "said_asked_bytes"), _number(values, "said_free_bytes")
     facts = _gpu_facts(gpu, "gpu", "vram")
     total = _number(values, "said_total_bytes") or _number(values, "gpu_total_bytes")
+    if any(link.kind is LinkKind.C2C for link in machine.links):
+        return (*facts, "ram"), ("managed_memory", "smaller_on_gpu")
     if asked is None:
         return facts, ("smaller_on_gpu",)
     if total is not None and asked > total:
@@ -313,6 +317,8 @@ _ADVISERS: Final[dict[str, Adviser]] = {
     "cuda_803_804": _fixed(("gpu", "driver"), "compat_library", of_gpu=True),
     "cuda_999": _fixed(("gpu", "driver"), "reload_uvm", of_gpu=True),
     "cuda_out_of_memory": _out_of_memory,
+    "cuda_no_device": _no_device,
+    "externally_managed": _fixed(("python",), "own_environment"),
     "torch_without_cuda": _torch_cpu,
     "illegal_instruction": _illegal,
     "llama_gpu_buffer": _llama_buffer,

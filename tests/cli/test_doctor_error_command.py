@@ -49,3 +49,12 @@ def test_markup_in_a_text_stays_text(tmp_path: Path) -> None:
     assert shown.code == 0
     assert b"\x1b" not in shown.stdout
     assert b"script" not in shown.stdout
+
+
+def test_a_machine_in_words_is_called_by_them_and_a_real_one_by_no_name(tmp_path: Path) -> None:
+    """The page goes into help forums; `explained for pc` said nothing of what was described."""
+    described = run_probe("doctor", "--as", "RTX 4090", "--error", NO_KERNEL, folder=tmp_path)
+    assert described.text.startswith("The error, explained for RTX 4090\n")
+    (tmp_path / "m.json").write_text('{"host": {"name": "kims-pc", "origin": "live"}}', encoding="utf-8")
+    saved = run_probe("doctor", "--machine", "m.json", "--error", NO_KERNEL, folder=tmp_path)
+    assert "kims-pc" not in saved.text

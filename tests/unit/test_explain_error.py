@@ -226,6 +226,37 @@ CASES = [
         "cuda_out_of_memory",
         ("all of it is 12.0 GiB",),
     ),
+    # A line that was cut off, as people paste it.
+    ("CUDA out of memory", RTX_4090, "cuda_out_of_memory", ("RTX 4090", "smaller quantization")),
+    ("RuntimeError: CUDA error: out of memory", RTX_4090, "cuda_out_of_memory", ("RTX 4090",)),
+    ("no kernel image is available", P100, "no_kernel_image", ("6.0", "Use llama.cpp instead")),
+    (
+        # What a 70B model in 16 bits says on a GH200: it runs with managed memory.
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 448.00 MiB. GPU 0 has a total capacity of "
+        "95.00 GiB of which 68.06 MiB is free.",
+        named("GH200 96GB; 480GB LPDDR5X"),
+        "cuda_out_of_memory",
+        ("RAM: 480.0 GiB", "rmm.reinitialize(managed_memory=True)", "GGML_CUDA_ENABLE_UNIFIED_MEMORY=1"),
+    ),
+    (
+        "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a "
+        "driver from http://www.nvidia.com/Download/index.aspx",
+        named("i5-8500; 16GB"),
+        "cuda_no_device",
+        ("No NVIDIA GPU is known", "llama.cpp or Ollama on the processor"),
+    ),
+    (
+        "ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected",
+        recorded("docker-without-nvidia-runtime"),
+        "cuda_no_device",
+        ("docker run --gpus all",),
+    ),
+    (
+        "error: externally-managed-environment\n\n× This environment is externally managed",
+        T4,
+        "externally_managed",
+        ("python3 -m venv",),
+    ),
     ("AssertionError: Torch not compiled with CUDA enabled", RTX_4090, "torch_without_cuda", ("CUDA build",)),
     (
         "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9866.00 MiB on device 1: cudaMalloc failed: out of "
