@@ -175,7 +175,7 @@ class Estimator:
                     for other in failed
                     if tried.placement.kind is PlacementKind.UNIFIED and self.pools.coherent is not None
                 ]
-                return tried, tuple(plain[:1])
+                return tried, tuple(_as_plain_memory(other) for other in plain[:1])
             if tried.fit.fits is None:
                 unknown = unknown or tried
             else:
@@ -435,6 +435,16 @@ class Estimator:
 def _is_managed(placement: Placement) -> bool:
     """Whether the GPU computes on weights that lie in CPU memory, over a coherent link."""
     return placement.kind is PlacementKind.UNIFIED and "cpu" in placement.devices
+
+
+def _as_plain_memory(tried: Tried) -> Tried:
+    """The placement that a program without managed memory would take, refused in its own words."""
+    gpu = next(device for device in tried.memory.per_device if device.device != "cpu")
+    reason = Reason(
+        code="verdict.plain_gpu_short",
+        values={"need_bytes": gpu.total_bytes, "capacity_bytes": gpu.available_bytes},
+    )
+    return msgspec.structs.replace(tried, fit=msgspec.structs.replace(tried.fit, reasons=(reason,)))
 
 
 def model_argument(spec: ModelSpec, quantization: str) -> str:

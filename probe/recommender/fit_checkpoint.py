@@ -11,7 +11,7 @@ import msgspec
 from probe.catalog.limits import limits
 from probe.catalog.model_spec import ModelSpec
 from probe.catalog.quantizations import all_recipes
-from probe.engines import sglang, tensorrt_llm
+from probe.engines import sglang, tensorrt_llm, transformers
 from probe.engines.engine_answer import EngineAnswer
 from probe.engines.engine_devices import EngineDevices, EngineGpu
 from probe.engines.request import Request
@@ -23,7 +23,7 @@ from probe.estimate.not_modeled import NotModeledError
 from probe.estimate.speed_figures import SpeedFigures
 from probe.estimate.weight_bytes import WeightBytes
 from probe.estimate.weights.checkpoint import checkpoint_weights
-from probe.machine import Machine
+from probe.machine import LinkKind, Machine
 from probe.messages.reason import Reason
 from probe.recommender.answer import Estimate, Placement, PlacementKind, Split, Verdict
 from probe.recommender.checkpoint_rules import engine_rules, least_capability
@@ -204,6 +204,8 @@ class CheckpointEstimator:
             reasons = (*reasons, *self.verdict.reasons)
         if engine == tensorrt_llm.ENGINE and found.fits:
             reasons = (*reasons, *self._not_named(found))
+        if engine == transformers.ENGINE and found.devices == ("cpu",) and self._is_coherent():
+            reasons = (*reasons, Reason(code="engines.transformers.managed_memory"))
         if engine == sglang.ENGINE and generates_text(spec):
             reasons = (*reasons, *sglang.no_class(spec))
         return Estimate(
@@ -240,6 +242,10 @@ class CheckpointEstimator:
             for name in sorted(names)
             if not any(part in tensorrt_llm.NAMED_GPUS for part in name.replace("-", " ").split())
         )
+
+    def _is_coherent(self) -> bool:
+        """Whether a GPU may compute on what lies in RAM (GH200, GB200)."""
+        return any(link.kind is LinkKind.C2C for link in self.machine.links)
 
     def _not_modeled(self) -> tuple[Reason, ...]:
         topic = self.rules.engine.replace("-", "_").replace("v3", "").replace("v2", "")

@@ -13,6 +13,7 @@ from probe.collectors.recorded_host import RecordedHost
 from probe.collectors.run import scan_machine
 from probe.recommender.answer import Estimate, PlacementKind, Verdict
 from probe.recommender.fit import Estimator
+from probe.recommender.fit_checkpoint import CheckpointEstimator
 from probe.recommender.last_fit import Point, last_fit
 from probe.recommender.options import Options
 from probe.recommender.survey import best_answer
@@ -105,3 +106,16 @@ def test_the_longest_context_over_a_coherent_link_is_the_last_that_fits(parallel
     assert (answer(longest).fits, answer(longest).placement.kind) == (True, PlacementKind.UNIFIED)
     if longest < (model.max_context or 0):  # beyond, layers go to the CPU
         assert answer(longest + 256).placement.kind is not PlacementKind.UNIFIED
+
+
+def test_what_plain_gpu_memory_refuses_runs_with_managed_memory() -> None:
+    """The published case: Llama 3 70B in 16 bits (140 GB) on a GH200 with 95 GiB of HBM."""
+    machine = enrich(from_spec("GH200 96GB; 480GB LPDDR5X"))
+    model = find_model("llama-3-70b")
+    answer = Estimator(machine, Options()).estimate(model, "F16")
+    (plain,) = answer.alternatives
+    assert (answer.fits, plain.fits) == (True, False)
+    assert (answer.command or "").startswith("GGML_CUDA_ENABLE_UNIFIED_MEMORY=1 ")
+    assert [reason.code for reason in plain.reasons] == ["verdict.plain_gpu_short"]
+    by_transformers = CheckpointEstimator("transformers", machine, Options()).estimate(model, "bf16")
+    assert "engines.transformers.managed_memory" in [reason.code for reason in by_transformers.reasons]
