@@ -83,10 +83,13 @@ def fleet(
         return models_of(found.members, label_members(found.members))
 
     def pieces() -> Iterator[bytes]:
+        import msgspec
+
         from probe.report.encode import to_json_pieces
 
         # Machines times models: a group of 10,000 has four million entries.
-        return to_json_pieces(document, "models", models())
+        broken = msgspec.structs.replace(document, models_complete=False)
+        return to_json_pieces(document, "models", models(), unfinished=broken)
 
     def page() -> object:
         from probe.render.fleet_page import fleet_page

@@ -28,13 +28,30 @@ def to_json(document: object, *, pretty: bool = True) -> bytes:
     return (msgspec.json.format(encoded, indent=2) if pretty else encoded) + b"\n"
 
 
-def to_json_pieces(document: object, name: str, items: Iterable[object]) -> Iterator[bytes]:
+# What making one item can raise: facts that nobody foresaw, and a machine without memory left.
+_ITEM_ERRORS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    MemoryError,
+    msgspec.MsgspecError,
+)
+
+
+def to_json_pieces(
+    document: object, name: str, items: Iterable[object], *, unfinished: object = None
+) -> Iterator[bytes]:
     """What `to_json` gives with `items` in the document's list `name`, in pieces of one item each.
 
-    For lists that are too long to be held as one text.
+    For lists that are too long to be held as one text. What is printed cannot be taken back: when an item
+    fails, the text is still brought to its end, with what `unfinished` holds after the list, and the
+    failure is raised then.
 
     Args:
         document: a struct whose list `name` is empty.
+        unfinished: the same struct with the fields after the list as they are to be after a failure.
     """
     key = f'\n  "{name}": ['.encode()  # a text holds no line feed: only the document's own key begins so
     head, empty, tail = to_json(document).partition(key + b"]")
@@ -43,12 +60,25 @@ def to_json_pieces(document: object, name: str, items: Iterable[object]) -> Iter
     opening, closing = b"{" + key, b"\n  ]\n}"
     yield head + key
     any_yet = False
-    for item in items:
-        alone = msgspec.json.format(msgspec.json.encode({name: (item,)}), indent=2)
+    failure: Exception | None = None
+    following = iter(items)
+    while True:
+        try:
+            item = next(following, None)
+            if item is None:
+                break
+            alone = msgspec.json.format(msgspec.json.encode({name: (item,)}), indent=2)
+        except _ITEM_ERRORS as error:
+            failure = error
+            break
         item_text = alone[len(opening) : -len(closing)]
         yield b"," + item_text if any_yet else item_text
         any_yet = True
+    if failure is not None and unfinished is not None:
+        tail = to_json(unfinished).partition(key + b"]")[2]
     yield (b"\n  ]" if any_yet else b"]") + tail
+    if failure is not None:
+        raise failure
 
 
 def sentence(reason: Reason, lang: str) -> str:

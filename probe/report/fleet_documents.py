@@ -183,7 +183,11 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FleetDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="fleet"):
-    """The whole answer for a folder."""
+    """The whole answer for a folder.
+
+    `models_complete`: false when the program failed while `models` was being written; what stands there
+    is right, some models are missing, and the exit code says that it is our fault.
+    """
 
     schema_version: str = SCHEMA_VERSION
     created_at: str
@@ -199,3 +203,4 @@ class FleetDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     findings: tuple[CommonFinding, ...]
     asked: AskedModel | None = None
     what_if: WhatIfDocument | None = None
+    models_complete: bool = True

@@ -1,5 +1,6 @@
 """What a group's page answers: who can run it, who serves it, what is the same or old, what changes bring."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from probe.fleet.what_if import apply_change, changed_machine, read_change
 from probe.recommender.options import Options
 from probe.report.build import build_report
 from probe.report.encode import to_json, to_json_pieces
-from probe.report.fleet_documents import FleetDocument
+from probe.report.fleet_documents import FleetDocument, FleetModel
 from tests.unit.fleet_folders import NOW_S, OFFICE_PC, SERVER, edited, put, report_as, report_of
 
 ADDRESS = "http://10.0.0.9:8000/v1"
@@ -102,6 +103,26 @@ def test_pieces_of_a_list_that_is_not_empty_are_a_mistake(group: Path) -> None:
     whole = answer(group)
     with pytest.raises(ValueError, match="models is no empty list"):
         next(to_json_pieces(whole, "models", whole.models))
+
+
+def test_a_document_that_fails_half_way_is_still_one_document(group: Path) -> None:
+    """Half of it stands in a pipe already: it must end as JSON, and say that it is not whole."""
+    whole = answer(group)
+
+    def failing() -> Iterator[FleetModel]:
+        yield from whole.models[:3]
+        raise KeyError("x")
+
+    empty = msgspec.structs.replace(whole, models=())
+    broken = msgspec.structs.replace(empty, models_complete=False)
+    written: list[bytes] = []
+    pieces = to_json_pieces(empty, "models", failing(), unfinished=broken)
+    with pytest.raises(KeyError):
+        while True:
+            written.append(next(pieces))
+    assert b"".join(written) == to_json(
+        msgspec.structs.replace(whole, models=whole.models[:3], models_complete=False)
+    )
 
 
 def test_who_can_run_a_model_comes_best_first_with_the_server(group: Path) -> None:
