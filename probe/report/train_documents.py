@@ -8,7 +8,7 @@ from probe.machine import ByteRange, Machine
 from probe.messages.reason import Reason
 from probe.recommender.answer import Placement, PlacementKind, Verdict
 from probe.recommender.train import TrainingAnswer, train
-from probe.report.documents import SCHEMA_VERSION, ModelSummary, SpeedDocument
+from probe.report.documents import SCHEMA_VERSION, EstimateDocument, ModelSummary, SpeedDocument
 from probe.report.encode import model_summary, sentence
 
 
@@ -77,6 +77,7 @@ class TrainDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     command: str | None
     setup: TrainingSetup
     params_trainable: int | None
+    alternatives: tuple[EstimateDocument, ...] = ()  # as every estimate has them; training has none yet
 
 
 def build_train(

@@ -38,3 +38,17 @@ def test_page_of_a_no_has_exit_code_1(lang: str, tmp_path: Path) -> None:
 def test_wrong_options_are_one_line_and_exit_code_2(wrong: tuple[str, ...], tmp_path: Path) -> None:
     outcome = run_probe("train", "llama-3.1-8b", "--as", "RTX 4090", *wrong, folder=tmp_path)
     assert (outcome.code, outcome.stdout, len(outcome.talk.strip().splitlines())) == (2, b"", 1)
+
+
+def test_the_answer_has_every_property_of_an_estimate(tmp_path: Path) -> None:
+    """Whoever reads estimates reads this too: nothing of one is absent."""
+    asked = ("--as", "RTX 4090", "--json")
+    estimate = json.loads(run_probe("check", "qwen3-0.6b", *asked, folder=tmp_path).stdout)
+    training = json.loads(run_probe("train", "qwen3-0.6b", *asked, folder=tmp_path).stdout)
+    promised = (
+        "model engine quantization context parallel kv_type placement file_bytes memory speed fits fits_now "
+        "max_context verdict reasons command alternatives"
+    )
+    for document in (estimate, training):
+        assert [name for name in promised.split() if name not in document] == []
+    assert {"gradients_bytes", "optimizer_bytes", "activations_bytes"} <= set(training)
