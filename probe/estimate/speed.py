@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from probe.catalog.model_spec import Dimensions, LayerKind, ModelSpec
 from probe.catalog.speed_constants import SpeedConstants, Spread, speed_constants
 from probe.estimate.roofline import decode_limit, reading_rate
-from probe.estimate.speed_class import CPU, RunKind, arithmetic_per_s, class_keys, cores, kernel_class
+from probe.estimate.speed_class import CPU, RunKind, class_keys, cores, kernel_class
 from probe.estimate.speed_decode import DecodeTerms, DecodeTimes, decode_terms, decode_times, times_at
 from probe.estimate.speed_device import SpeedDevice
 from probe.estimate.speed_figures import SpeedFigures
@@ -19,7 +19,6 @@ from probe.machine.ranges import Range
 
 PROMPT_TOKENS: Final = 2000  # the prompt of time_to_first_token_s
 MAX_DEPTH_TOKENS: Final = 2048
-_FULL: Final = frozenset({LayerKind.FULL, LayerKind.PARALLEL})
 
 
 class SpeedRequest(NamedTuple):
@@ -104,7 +103,7 @@ def estimate_speed(
         decode_limit_tokens_per_s=decode_limit(devices, together=together),
         time_to_first_token_s=None if prompt is None else PROMPT_TOKENS / prompt.value + 1 / decode.value,
         depth_tokens=depth,
-        inputs=_inputs(single, devices, known, request),
+        inputs=_inputs(single, parts, devices, known, request),
     )
 
 
@@ -135,8 +134,8 @@ def _shape_of(spec: ModelSpec) -> PromptShape:
     width = d.num_attention_heads * d.head_dim
     return PromptShape(
         2.0 * max(active - tables, active // 5),
-        float(width * sum(kind in _FULL for kind in kinds)),
-        float(width * sum(kind is LayerKind.SLIDING for kind in kinds)),
+        float(width * (kinds.count(LayerKind.FULL) + kinds.count(LayerKind.PARALLEL))),
+        float(width * kinds.count(LayerKind.SLIDING)),
         d.sliding_window or d.attention_chunk_size or 0,
         experts=bool(d.num_experts),
         attention_per_cache_byte=_attention_per_cache_byte(d),
@@ -401,13 +400,18 @@ def experts_touched(spec: ModelSpec, weights: WeightBytes, tokens: int) -> float
 
 def _inputs(
     token: _Token,
+    parts: _Parts,
     devices: tuple[SpeedDevice, ...],
     constants: SpeedConstants,
     request: SpeedRequest,
 ) -> dict[str, float | str]:
     """What the formula was given and what each part costs, for --explain."""
     slowest = token.slowest
-    part = next(times for device, times in token.times if device is slowest)
+    part, terms = next(
+        (times, terms)
+        for (device, times), (_, terms) in zip(token.times, parts, strict=True)
+        if device is slowest
+    )
     rate = reading_rate(slowest) or 0.0
     found: dict[str, float | str] = {
         "weight_bytes": float(sum(device.active_weight_bytes for device in devices)),
@@ -418,7 +422,7 @@ def _inputs(
         "bandwidth_bytes_per_s": rate,
         "bandwidth_basis": slowest.bandwidth.basis if slowest.bandwidth else "link",
         "efficiency": part.efficiency,
-        "arithmetic_per_s": arithmetic_per_s(slowest, constants.flops_per_byte, constants.decode.core_rate),
+        "arithmetic_per_s": terms.arithmetic,
         "layer_overhead_s": part.layer_overhead,
         "weights_s": sum(times.weights for _, times in token.times),
         "cache_s": sum(times.cache for _, times in token.times),

@@ -1,5 +1,6 @@
 """Small figures that every engine's answer carries."""
 
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -46,6 +47,7 @@ def rule_of_thumb_bytes(spec: ModelSpec, quantization: str) -> int | None:
     return round(params * bits / 8 * limits().rule_of_thumb.safety_factor)
 
 
+@cache
 def nominal_bits(quantization: str) -> int | None:
     """The width in a quantization's name: Q4_K_M 4, IQ3_XS 3, bf16 16, fp8 8, MXFP4 4."""
     known = _BITS.get(quantization.upper())

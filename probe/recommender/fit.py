@@ -51,21 +51,11 @@ class Estimator:
         self.options = options
         self.pools: Pools = machine_pools(machine, options.reserve_bytes)
         self.rules = limits()
+        self._request = _request_of(options)
 
     def request(self, *, backend: str) -> Request:
         """What is asked of the engine, with its own defaults where nothing was asked."""
-        asked = self.options
-        default = Request()
-        kv_type = asked.kv_type or default.kv_type_k
-        return Request(
-            context=asked.context,
-            parallel=asked.parallel,
-            kv_type_k=kv_type,
-            kv_type_v=kv_type,
-            ubatch=asked.ubatch or default.ubatch,
-            flash_attention=asked.flash_attention,
-            kv_unified=asked.kv_unified,
-        )
+        return self._request
 
     def estimate(self, spec: ModelSpec, quantization: str, *, full: bool = True) -> Estimate:
         """The best placement of `spec` in `quantization` with llama.cpp.
@@ -445,6 +435,20 @@ def _as_plain_memory(tried: Tried) -> Tried:
         values={"need_bytes": gpu.total_bytes, "capacity_bytes": gpu.available_bytes},
     )
     return msgspec.structs.replace(tried, fit=msgspec.structs.replace(tried.fit, reasons=(reason,)))
+
+
+def _request_of(asked: Options) -> Request:
+    default = Request()
+    kv_type = asked.kv_type or default.kv_type_k
+    return Request(
+        context=asked.context,
+        parallel=asked.parallel,
+        kv_type_k=kv_type,
+        kv_type_v=kv_type,
+        ubatch=asked.ubatch or default.ubatch,
+        flash_attention=asked.flash_attention,
+        kv_unified=asked.kv_unified,
+    )
 
 
 def model_argument(spec: ModelSpec, quantization: str) -> str:

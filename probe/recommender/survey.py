@@ -30,13 +30,17 @@ class LlamaCppChoice(Estimator):
         return best_answer(self, spec, full=True)
 
 
-def best_answer(estimator: Estimator, spec: ModelSpec, *, full: bool) -> Estimate:
-    """The answer for `spec`: in the asked quantization, else in the one to take."""
+def best_answer(estimator: Estimator, spec: ModelSpec, *, full: bool, room: Room | None = None) -> Estimate:
+    """The answer for `spec`: in the asked quantization, else in the one to take.
+
+    Args:
+        room: of the estimator's pools, where it is known already.
+    """
     asked = estimator.options.quantization
     if asked is not None:
         return estimator.estimate(spec, asked, full=full)
     chosen = best_quantization(
-        spec, lambda name: estimator.estimate(spec, name, full=False), _room(estimator.pools)
+        spec, lambda name: estimator.estimate(spec, name, full=False), room or _room(estimator.pools)
     )
     return estimator.estimate(spec, chosen.quantization, full=True) if full else chosen
 
@@ -63,8 +67,10 @@ def survey(machine: Machine, options: Options, beside: Estimate | None = None) -
         beside: a model that is loaded at the same time; the others get what it leaves.
     """
     estimator = estimator_beside(machine, options, beside)
+    room = _room(estimator.pools)
     return tuple(
-        Surveyed(spec=spec, answer=best_answer(estimator, spec, full=False)) for spec in all_models()
+        Surveyed(spec=spec, answer=best_answer(estimator, spec, full=False, room=room))
+        for spec in all_models()
     )
 
 
