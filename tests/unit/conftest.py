@@ -9,5 +9,8 @@ from hypothesis import settings
 settings.register_profile("untimed", settings(), deadline=None)
 settings.load_profile("untimed")
 
-# Servers of tests are on this computer, whatever proxy leads out of it.
+# Servers of tests are on this computer: no proxy leads to them, and a Hugging Face library that is told
+# to stay offline may ask them. It reads its variables when it is imported.
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
+for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_ENDPOINT", "HF_TOKEN", "HF_HOME"):
+    os.environ.pop(_name, None)
