@@ -44,7 +44,7 @@ _ROUTERS: Final[dict[str, tuple[int, bool]]] = {
     "step35": (2, True),
 }
 _DROPS_PREDICTION: Final = frozenset({"deepseek4", "ernie4_5-moe", "minimax-m3"})
-_SLIDING_ARRAYS: Final = frozenset({"gemma4", "mimo2", "step35", "granite-swa"})
+_SLIDING_ARRAYS: Final = frozenset({"gemma4", "mimo2", "step35", "granite_swa"})
 
 
 def gguf_metadata(spec: ModelSpec) -> Metadata:
@@ -244,6 +244,8 @@ def _per_architecture(m: Metadata, arch: str, d: Dimensions) -> None:
         m["rope.dimension_count"] = d.qk_rope_head_dim or 64
         m["attention.key_length"] = m["attention.value_length"] = d.head_dim
         _indexer(m, d)
+    elif arch in ("qwen3vl", "qwen3vlmoe"):  # len(deepstack_visual_indexes), 3 in all sizes
+        m["n_deepstack_layers"] = 3
     elif arch == "minimax-m3":  # top_k counts blocks (conversion/minimax.py#L184)
         _indexer(m, d)
         m["attention.indexer.block_size"] = _extra(d, "index_block_size", 0)

@@ -23,10 +23,11 @@ CACHE_TYPES: Final[dict[str, tuple[int, int]]] = {
     "iq4_nl": (32, 18),
 }
 # Their caches follow rules of their own that are not written down here.
-_OTHER_CACHES: Final = frozenset(
-    {"dots3note", "hy-v4", "glm5-next", "qwen4exp", "gemma4-assistant", "granite-switch"}
-)
-_INDEXER_CACHES: Final = frozenset({"deepseek32", "glm-dsa", "minimax-m3"})
+_OTHER_CACHES: Final = frozenset({"dflash", "eagle3", "gemma4-assistant", "graniteswitch", "t5", "t5encoder"})
+# Keys that an indexer keeps for each token: raw ones, and where they are pooled their gates and pools.
+_INDEXER_ROWS: Final = {
+    "deepseek32": 1, "dots3note": 1, "glm-dsa": 1, "glm5-next": 3, "hy_v4": 1, "minimax-m3": 1, "qwen4exp": 2,
+}  # fmt: skip
 CONTEXT_PADDING: Final = 256  # GGML_PAD(n_ctx, 256), src/llama-context.cpp#L296
 
 
@@ -106,7 +107,9 @@ def kv_bytes_per_layer(
     if h.architecture == "deepseek4":
         return _deepseek4(h, cells, type_k)
     widest = max((k * v for k, v in zip(h.kv_heads, h.value_size, strict=True)), default=0)
-    indexed = h.architecture in _INDEXER_CACHES
+    rows = _INDEXER_ROWS.get(h.architecture, 0)
+    if h.architecture == "qwen4exp" and not any(h.compress_ratios):
+        rows = 1
     result = []
     for layer in range(h.layers):
         if not h.cached[layer]:
@@ -117,9 +120,11 @@ def kv_bytes_per_layer(
         if not h.mla:
             values = h.kv_heads[layer] * h.value_size[layer] if flash_attention else widest
             size += row_bytes(type_v, values)
-        if indexed and h.indexer_full[layer]:
-            size += row_bytes(type_k, h.indexer_size)
-            if not h.mla:  # a whole cache of one head, its values unused (llama-kv-cache-msa.cpp#L41)
+        if rows and h.indexer_full[layer]:
+            size += row_bytes(type_k, rows * h.indexer_size)
+            if (
+                h.architecture == "minimax-m3"
+            ):  # a whole cache of one head, its values unused (llama-kv-cache-msa.cpp#L41)
                 size += row_bytes(type_v, h.value_size[layer] if flash_attention else max(h.value_size))
         result.append(room * size)
     return tuple(result)

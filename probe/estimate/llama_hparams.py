@@ -54,7 +54,7 @@ _SWA: Final[dict[str, tuple[int, bool, int | None]]] = {
 }
 # These read the pattern as an array, or all layers slide (period 0).
 _SWA_ARRAY: Final = frozenset(
-    {"gemma4", "granite-swa", "maple", "mimo2", "spark2-5", "step35", "dots3note"}
+    {"gemma4", "granite_swa", "maple", "mimo2", "spark2_5", "step35", "dots3note"}
 )  # fmt: skip
 
 
@@ -91,6 +91,8 @@ class Hparams(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     # recurrent state, elements a sequence and recurrent layer
     conv_state: int = 0
     recurrent_state: int = 0
+    gram_layers: tuple[int, ...] = ()  # these also keep a convolution over word groups (Qwen4-exp)
+    gram_state: int = 0
     ssm_conv: int = 0
     ssm_inner: int = 0
     ssm_state: int = 0
@@ -210,7 +212,7 @@ def hparams_from_metadata(metadata: Metadata) -> Hparams:
         cached=_cached(r, layers, recurrent),
         feed_forward=r.per_layer("feed_forward_length", layers, 0),
         causal=bool(metadata.get(f"{arch}.attention.causal", True)) and arch not in CACHELESS_ARCHITECTURES,
-        mla=r.has("attention.key_length_mla"),
+        mla=r.number("attention.key_length_mla", 0) > 0 < r.number("attention.value_length_mla", 0),
         key_size_mla=r.number("attention.key_length_mla", 0),
         value_size_mla=r.number("attention.value_length_mla", 0),
         kv_lora=r.number("attention.kv_lora_rank", 0),
@@ -219,6 +221,8 @@ def hparams_from_metadata(metadata: Metadata) -> Hparams:
         experts_used=used,
         conv_state=state[0],
         recurrent_state=state[1],
+        gram_layers=_gram_layers(r),
+        gram_state=_gram_state(r),
         ssm_conv=r.number("ssm.conv_kernel", 0),
         ssm_inner=r.number("ssm.inner_size", 0),
         ssm_state=r.number("ssm.state_size", 0),
@@ -346,11 +350,27 @@ def _state_sizes(r: _Reader, heads: int) -> tuple[int, int]:
     return max(conv - 1, 0) * (inner + 2 * groups * state), state * inner
 
 
+def _gram_layers(r: _Reader) -> tuple[int, ...]:
+    listed = r.get("ple.layers")
+    return (
+        tuple(entry for entry in listed if isinstance(entry, int)) if isinstance(listed, list | tuple) else ()
+    )
+
+
+def _gram_state(r: _Reader) -> int:
+    """Elements of that convolution a sequence: ple_conv_state, src/llama-hparams.cpp#L268."""
+    kept = max(r.number("ple.conv_kernel", 0) - 1, 0)
+    streams = r.number("hyper_connection.count", 0)
+    return kept * r.number("ple.ngram_size", 0) * streams * r.number("embedding_length")
+
+
 def _indexer_layers(r: _Reader, layers: int) -> tuple[bool, ...]:
     """Which layers own an indexer; the file's array of types (1 is full), else all where there is one."""
     types = r.get("attention.indexer.types")
     if isinstance(types, (list, tuple)) and len(types) >= layers:
         return tuple(bool(entry) for entry in types[:layers])
+    if r.architecture == "hy_v4" and not r.number("attention.indexer.top_k", 0):  # src/llama-model.cpp#L2487
+        return (False,) * layers
     if r.architecture == "minimax-m3":  # filter_idx of create_memory, src/llama-model.cpp#L2386
         return tuple(layer >= r.number("leading_dense_block_count", 0) for layer in range(layers))
     if r.architecture == "glm-dsa" and r.number("context_length", 0) >= 1048576:

@@ -10,4 +10,8 @@ def state_bytes_per_layer(h: Hparams, sequences: int) -> tuple[int, ...]:
         llama_memory_recurrent, src/llama-memory-recurrent.cpp#L20, llama.cpp b11434.
     """
     one = 4 * (h.conv_state + h.recurrent_state) * sequences
-    return tuple(one if recurrent else 0 for recurrent in h.recurrent)
+    more = 4 * h.gram_state * sequences
+    return tuple(
+        (one + more if layer in h.gram_layers else one) if recurrent else 0
+        for layer, recurrent in enumerate(h.recurrent)
+    )

@@ -9,6 +9,9 @@ import pytest
 from probe.catalog.model_spec import ModelSpec
 from probe.catalog.models import all_models, find_model
 from probe.engines.llama_cpp import hparams_of
+from probe.estimate import compute_graph, kv_cache, llama_hparams
+from probe.estimate import gguf_metadata as gguf_metadata_rules
+from probe.estimate.compute_graph import core
 from probe.estimate.compute_graph.decoder import RECIPES, rotates
 from probe.estimate.gguf_metadata import gguf_metadata
 from probe.estimate.kv_cache import CacheCells, fits_blocks, kv_bytes_per_layer
@@ -19,6 +22,7 @@ from probe.estimate.training import Method, TrainingSetup, training_memory
 from probe.estimate.training_activations import ALL_LINEAR, Kept, layer_bytes
 from probe.estimate.weights import checkpoint_weights, gguf_weights
 from probe.estimate.weights.gguf import gguf_types
+from probe.model_files.llama_cpp_form import known_architectures
 from probe.units import GIB
 
 
@@ -333,6 +337,27 @@ def test_unknown_architecture_of_no_family_is_spread_evenly() -> None:
     assert sum(weights.layers) == pytest.approx(2 * (9_000_000_000 - 2 * table), abs=2 * 36)
     assert (len(weights.layers), len(set(weights.layers))) == (36, 1)
     assert sum(weights.layer_active) / sum(weights.layers) == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_rules_name_architectures_that_llama_cpp_has() -> None:
+    """A name spelled otherwise is a rule that never holds: granite-swa had full caches for granite_swa."""
+    named = (
+        llama_hparams.RECURRENT_ARCHITECTURES,
+        llama_hparams.HYBRID_ARCHITECTURES,
+        llama_hparams.CACHELESS_ARCHITECTURES,
+        llama_hparams._SWA,
+        llama_hparams._SWA_ARRAY,
+        kv_cache._OTHER_CACHES,
+        kv_cache._INDEXER_ROWS,
+        core._NO_MIXED_INPUT,
+        gguf_metadata_rules._LATENT,
+        gguf_metadata_rules._MARKED_BY_HEADS,
+        gguf_metadata_rules._ROUTERS,
+        gguf_metadata_rules._SLIDING_ARRAYS,
+        RECIPES,
+        compute_graph._OTHERS,
+    )
+    assert {name for names in named for name in names} - known_architectures() == {"eagle3"}
 
 
 def test_a_made_file_of_phi_4_mini_turns_96_of_128_values() -> None:

@@ -88,7 +88,7 @@ def test_blocks_must_divide_a_head() -> None:
 
 
 def test_a_cache_of_its_own_kind_is_not_guessed() -> None:
-    h: Hparams = msgspec.structs.replace(hparams_of(CATALOG[LLAMA]), architecture="hy-v4")
+    h: Hparams = msgspec.structs.replace(hparams_of(CATALOG[LLAMA]), architecture="graniteswitch")
     cells = cache_cells(h, context=8192, parallel=1, ubatch=512, unified=False)
     with pytest.raises(NotModeledError):
         kv_bytes_per_layer(h, cells, type_k="f16", type_v="f16", flash_attention=True)

@@ -62,6 +62,8 @@ class AttentionParts(Core):
         """The Hadamard matrix that quantized caches rotate heads with (src/llama-kv-cache.cpp#L318)."""
         if len(sizes) != 1 or not quantized(type_name) or first % 64:
             return None
+        if any(self.h.recurrent) and any(self.h.sliding):  # build_inp_mem_hybrid_iswa makes none
+            return None
         width = 64
         if grow:
             head = next(iter(sizes))

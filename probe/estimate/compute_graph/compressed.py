@@ -8,6 +8,7 @@ llama.cpp b11434.
 from typing import Final, NamedTuple
 
 from probe.estimate.compute_graph.builder import Builder
+from probe.estimate.compute_graph.core import count
 from probe.estimate.compute_graph.decoder import Recipe, routed
 from probe.estimate.compute_graph.ggml import F16, F32, I32, I64, Graph, Tensor
 from probe.estimate.kv_cache import CACHE_TYPES, padded
@@ -155,7 +156,7 @@ def _attention(b: Builder, x: Tensor) -> Tensor:
         out = b.hadamard(out, cache.rotate_k)
     out = b.rope(g.view(out, (size, number, b.n)))
     groups = h.number("attention.output_group_count", 1)
-    rank = b.rows("attn_output_a") // groups
+    rank = count(b.layer["attn_output_a.weight"][1:]) // groups
     grouped = g.view(
         g.view(out, (size * number // groups, groups, b.n)), (size * number // groups, b.n, groups)
     )

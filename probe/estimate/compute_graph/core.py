@@ -240,7 +240,7 @@ class Core:
 
 
 # llm_arch_supports_mixed_batch, src/llama-arch.cpp#L1182
-_NO_MIXED_INPUT = frozenset({"cogvlm", "deepseek4", "granite-switch", "eagle3", "dflash", "gemma4-assistant"})
+_NO_MIXED_INPUT = frozenset({"cogvlm", "deepseek4", "graniteswitch", "eagle3", "dflash", "gemma4-assistant"})
 
 
 def count(ne: Shape) -> int:

@@ -40,8 +40,8 @@ class Recipe(NamedTuple):
     scaled_head: bool = False  # the final norm's result is scaled before the head
     scaled_input: bool = False
     temperature: bool = False  # queries are scaled by position
-    positions: int = 1  # numbers a position: 4 with multi-axis rotation
-    deepstack: int = 0  # layers that add a further input embedding
+    positions: int = 1  # numbers a position: 4 with multi-axis rotation; 0: as the file says
+    deepstack: bool = False  # the first layers add a further input embedding each, as many as the file says
     attention: Attention | None = None
 
 
@@ -54,6 +54,12 @@ def rotates(h: Hparams, recipe: Recipe, layer: int) -> bool:
     if recipe.rope == "sliding":
         return h.sliding[layer] or not any(h.sliding)
     return recipe.rope == "all"
+
+
+def _axes(h: Hparams) -> int:
+    """Numbers a position: 4 with sections for height and width, as GLM-4V has (use_mrope)."""
+    sections = h.metadata.get(f"{h.architecture}.rope.dimension_sections")
+    return 4 if isinstance(sections, list | tuple) and all(sections[:2]) and len(sections) > 1 else 1
 
 
 def heads(b: Builder, recipe: Recipe, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -73,7 +79,7 @@ def heads(b: Builder, recipe: Recipe, x: Tensor) -> tuple[Tensor, Tensor, Tensor
     if norm_here and not recipe.rope_first:
         q, k = b.norm(q, "attn_q_norm", rms=recipe.rms), b.norm(k, "attn_k_norm", rms=recipe.rms)
     if rotates(h, recipe, i):
-        positions = b.position_input(recipe.positions)
+        positions = b.position_input(recipe.positions or _axes(h))
         q, k = b.rope(q, positions=positions), b.rope(k, positions=positions)
         if recipe.bare_norm:
             q, k = b.norm(q), b.norm(k)
@@ -145,14 +151,15 @@ def shared_expert(b: Builder, x: Tensor) -> Tensor:
 def transformer(b: Builder, recipe: Recipe) -> Graph:
     """A whole model of equal decoder layers."""
     h = b.h
-    width = h.embedding * (1 + recipe.deepstack)
+    deepstack = h.number("n_deepstack_layers") if recipe.deepstack else 0
+    width = h.embedding * (1 + deepstack)
     stream = b.embeddings(scaled=recipe.scaled_input, width=width)
     attention = recipe.attention or self_attention
     for index in b.sequence:
         b.enter(index)
         last = index == h.layers - 1
         stream = layer(b, recipe, attention, stream, last)
-        if index < recipe.deepstack:
+        if index < deepstack:
             stream = b.add(stream, _deepstack_slice(b))
     if recipe.late_outputs:
         stream.output = True
@@ -170,8 +177,10 @@ def _deepstack_slice(b: Builder) -> Tensor:
 def layer(b: Builder, recipe: Recipe, attention: Attention, stream: Tensor, last: bool) -> Tensor:
     """One layer over the residual stream."""
     normed = b.norm(stream, "attn_norm", rms=recipe.rms) if b.has("attn_norm.weight") else stream
-    out = attention(b, recipe, normed)
     side = normed
+    if b.has("attn_norm_2.weight"):  # Falcon-40B: the feed-forward keeps the first one
+        normed = b.norm(stream, "attn_norm_2", rms=recipe.rms)
+    out = attention(b, recipe, normed)
     if recipe.early_norm:
         out = b.norm(out, "post_attention_norm", rms=recipe.rms)
     if last and not recipe.late_outputs:
@@ -219,8 +228,10 @@ RECIPES = {
     "gemma": Recipe(),
     "gemma2": Recipe(),
     "gemma3": Recipe(scaled_input=True),
-    "glm4": Recipe(fused_up=True),
-    "glm4moe": Recipe(ffn_norm="post_attention_norm", gating=0, normalized=None, default_gating=SIGMOID),
+    "glm4": Recipe(fused_up=True, positions=0),
+    "glm4moe": Recipe(
+        ffn_norm="post_attention_norm", gating=0, normalized=None, default_gating=SIGMOID, positions=0
+    ),
     "gpt-oss": Recipe(
         ffn_norm="post_attention_norm", gating=SOFTMAX_WEIGHT, normalized=False, late_outputs=True
     ),
@@ -249,8 +260,8 @@ RECIPES = {
     "qwen2vl": Recipe(positions=4),
     "qwen3": Recipe(),
     "qwen3moe": Recipe(),
-    "qwen3vl": Recipe(positions=4, deepstack=3),
-    "qwen3vlmoe": Recipe(positions=4, deepstack=3),
+    "qwen3vl": Recipe(positions=4, deepstack=True),
+    "qwen3vlmoe": Recipe(positions=4, deepstack=True),
     "seed_oss": Recipe(ffn_norm="post_attention_norm"),
     "smollm3": Recipe(rope="skip"),
     "stablelm": Recipe(rms=False),
