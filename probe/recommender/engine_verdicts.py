@@ -145,6 +145,8 @@ def _with_nvidia(engine: EngineSpec, machine: Machine, devices: list[Accelerator
         )
     if all(reason.code == "answer.engine.driver_unknown" for reason in best):
         return EngineVerdict(engine=engine.id, verdict=OK, reasons=tuple(best))
+    unknown = "answer.engine.driver_unknown"  # beside what is known to be missing it says nothing
+    best = [reason for reason in best if reason.code != unknown]
     older = _older_release(engine.id, lowest, driver, machine)
     if older is not None:
         instead = Reason(code="answer.engine.old_version_instead", values={"version": older.version})

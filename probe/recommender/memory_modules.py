@@ -2,6 +2,7 @@
 
 import msgspec
 
+from probe.catalog.cpus import match_cpu
 from probe.machine import Machine
 from probe.messages.reason import Reason
 from probe.recommender.answer import Estimate, PlacementKind
@@ -9,6 +10,12 @@ from probe.recommender.answer import Estimate, PlacementKind
 _READS_RAM = frozenset({PlacementKind.CPU, PlacementKind.HYBRID})
 # Below this a second module is the rule, and a sentence about it would only be noise.
 _WORTH_SAYING = 0.05
+
+
+def second_channel_possible(machine: Machine) -> bool:
+    """False where the processor has one memory channel only (Intel's N series): more modules add no speed."""
+    row = match_cpu(machine.cpu.brand)
+    return row is None or (row.channels or 2) > 1
 
 
 def with_modules(answer: Estimate, machine: Machine) -> Estimate:

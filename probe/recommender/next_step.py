@@ -8,6 +8,7 @@ from probe.errors import FactValue
 from probe.machine import Machine
 from probe.messages.reason import Reason
 from probe.recommender.answer import PlacementKind, Verdict
+from probe.recommender.memory_modules import second_channel_possible
 from probe.recommender.merit import serves, sure_quality, thinks
 from probe.recommender.rank import Recommendation
 from probe.recommender.survey import Surveyed
@@ -56,7 +57,7 @@ def _biggest(better: list[_Better], shown: set[str]) -> list[Reason]:
 
 def _second_module(machine: Machine) -> list[Reason]:
     """On a PC that computes in RAM over one channel, the cheapest doubling there is."""
-    if machine.usable_gpus() or machine.memory.channels != 1:
+    if machine.usable_gpus() or machine.memory.channels != 1 or not second_channel_possible(machine):
         return []
     return [Reason(code="answer.next.second_module")]
 

@@ -14,6 +14,7 @@ from probe.recommender.answer import Estimate, Verdict
 from probe.recommender.figures import nominal_bits
 from probe.recommender.fit import Estimator
 from probe.recommender.fit_vllm import VllmEstimator
+from probe.recommender.memory_modules import second_channel_possible
 from probe.recommender.options import Options
 
 GIB = 1024**3
@@ -135,7 +136,7 @@ def _without_bandwidth(machine: Machine, **changes: object) -> Machine:
 def _more_channels(machine: Machine) -> Iterator[tuple[str, Reason, Machine]]:
     memory = machine.memory
     computes_in_ram = not machine.usable_gpus()
-    if memory.channels != 1 or not computes_in_ram:
+    if memory.channels != 1 or not computes_in_ram or not second_channel_possible(machine):
         return
     changed = _without_bandwidth(machine, channels=2, total_bytes=(memory.total_bytes or 0) * 2)
     values: dict[str, FactValue] = {"type": memory.type, "total_bytes": changed.memory.total_bytes}

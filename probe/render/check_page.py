@@ -7,6 +7,7 @@ from probe.recommender.answer import PlacementKind, Verdict
 from probe.render.draft_section import draft_blocks
 from probe.render.figures import (
     basis,
+    counted,
     gib,
     joined,
     params_pair,
@@ -102,7 +103,9 @@ def _notices(check: CheckDocument, lang: str) -> tuple[Paragraph, ...]:
 def _model_facts(check: CheckDocument, lang: str) -> Facts:
     model = check.model
     setting = t(
-        "desktop.onnx.setting" if check.kv_type == NO_CACHE else "page.check.setting_text",
+        "desktop.onnx.setting"
+        if check.kv_type == NO_CACHE
+        else counted("page.check.setting_text", check.parallel),
         lang,
         engine=check.engine,
         quantization=check.quantization,

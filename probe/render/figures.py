@@ -136,6 +136,11 @@ def params_pair(total: int | None, active: int | None, lang: str) -> str:
     return t("page.params_active", lang, total=written, active=params(active, lang))
 
 
+def counted(key: str, count: int) -> str:
+    """The key of a sentence about `count` things: English says one thing and two things."""
+    return f"{key}_one" if count == 1 else key
+
+
 def count_of(count: int, name: str) -> str:
     """`2 × Tesla P100`, or the name alone."""
     return f"{count} × {name}" if count > 1 else name

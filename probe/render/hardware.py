@@ -12,7 +12,15 @@ from probe.machine import (
     OsFamily,
 )
 from probe.messages import has, t
-from probe.render.figures import bandwidth, basis, count_of, gib, joined, unknown
+from probe.render.figures import (
+    bandwidth,
+    basis,
+    count_of,
+    counted,
+    gib,
+    joined,
+    unknown,
+)
 from probe.render.page import Cell, Column, Facts, Section, Table, Tone
 from probe.render.tables import device_word, facts
 from probe.units import GB, GIB, format_gb_per_s, format_gib
@@ -213,7 +221,9 @@ def _ram_text(memory: Memory, lang: str) -> str:
         (
             total,
             speed,
-            t("page.hardware.channels", lang, count=memory.channels) if memory.channels else None,
+            t(counted("page.hardware.channels", memory.channels), lang, count=memory.channels)
+            if memory.channels
+            else None,
             t("page.hardware.ram_limited", lang, limit=gib(limit, lang)) if limit is not None else None,
         )
     )

@@ -6,7 +6,14 @@ from probe.catalog.limits import limits
 from probe.machine import OsFamily
 from probe.messages import has, t
 from probe.recommender.answer import Verdict
-from probe.render.figures import gib, joined, tokens_per_s, verdict_tone, verdict_word
+from probe.render.figures import (
+    counted,
+    gib,
+    joined,
+    tokens_per_s,
+    verdict_tone,
+    verdict_word,
+)
 from probe.render.findings import finding_items
 from probe.render.hardware import deciding_facts, machine_name
 from probe.render.page import Block, Cell, Facts, Heading, Item, Items, Page, Paragraph, Section, Tone
@@ -70,7 +77,8 @@ def _notices(findings: Sequence[FindingDocument], lang: str) -> tuple[Paragraph,
     if not urgent:
         return ()
     title = urgent[0].title.rstrip(".")
-    return (Paragraph(t("page.notice.findings", lang, count=len(urgent), title=title), Tone.POOR),)
+    key = counted("page.notice.findings", len(urgent))
+    return (Paragraph(t(key, lang, count=len(urgent), title=title), Tone.POOR),)
 
 
 def _map_blocks(report: ReportDocument, lang: str) -> list[Block]:

@@ -64,7 +64,7 @@ def size_map_table(cells: Sequence[SizeMapCell], lang: str) -> Table:
     return Table(
         columns=(
             Column(t("page.column.size", lang)),
-            *(Column(level) for level in levels),
+            *(Column(level_word(level, lang)) for level in levels),
         ),
         rows=tuple(rows),
     )
@@ -85,6 +85,12 @@ def _map_cell(cell: SizeMapCell | None, lang: str) -> Cell:
     )
 
 
+def level_word(level: str, lang: str) -> str:
+    """`5-6-bit` as the language writes it."""
+    bits = level.removesuffix("-bit")
+    return t("page.map.level", lang, bits=bits) if bits != level else level
+
+
 def size_map_note(cells: Sequence[SizeMapCell], lang: str) -> str | None:
     """Why more bits get a better verdict than fewer, where they do; None where they do not.
 
@@ -100,7 +106,13 @@ def size_map_note(cells: Sequence[SizeMapCell], lang: str) -> str | None:
     if not found:
         return None
     return " ".join(
-        t("page.map.more_bits", lang, sizes=", ".join(sizes), fewer=fewer, more=more)
+        t(
+            "page.map.more_bits",
+            lang,
+            sizes=", ".join(sizes),
+            fewer=level_word(fewer, lang),
+            more=level_word(more, lang),
+        )
         for (fewer, more), sizes in found.items()
     )
 
@@ -139,8 +151,10 @@ def models_by_verdict(lines: Sequence[ModelLine], lang: str) -> Items:
 def _model_entry(line: ModelLine, lang: str) -> str:
     name = line.name or line.id
     runs = line.verdict in _RUNNING
-    if not runs or line.decode_tokens_per_s is None or line.quantization is None:
+    if not runs or line.quantization is None:
         return name
+    if line.decode_tokens_per_s is None:  # embedding models and rerankers
+        return t("page.models.entry_reading", lang, name=name, quantization=line.quantization)
     speed = tokens_per_s_middle(line.decode_tokens_per_s, lang)
     return t("page.models.entry", lang, name=name, quantization=line.quantization, speed=speed)
 

@@ -68,7 +68,7 @@ def _input(name: str, value: float | str, lang: str) -> str:
     if name.endswith("bytes_per_s"):
         return format_gb_per_s(value)
     if name == "arithmetic_per_s":
-        return f"{value / 1e12:,.3g} x 10^12 / s"
+        return f"{value / 1e12:,.3g} × 10^12/s"
     if name.endswith("bytes"):
         return gib(value, lang)
     if name.endswith("_s"):

@@ -34,12 +34,12 @@ SLOWER_PROMPT = (
 )
 
 
-@pytest.mark.parametrize("lang", ["en", "ko"])
-def test_the_levels_and_sizes_are_named(lang: str) -> None:
+@pytest.mark.parametrize(("lang", "more", "fewer"), [("en", "8-bit", "5-6-bit"), ("ko", "8비트", "5-6비트")])
+def test_the_levels_and_sizes_are_named(lang: str, more: str, fewer: str) -> None:
     note = size_map_note([*row(*SLOWER_PROMPT), *row(*SLOWER_PROMPT, size="14B")], lang)
     assert note is not None
-    assert all(word in note for word in ("8B, 14B", "8-bit", "5-6-bit"))
-    assert "16-bit" not in note
+    assert all(word in note for word in ("8B, 14B", more, fewer))
+    assert "16" not in note
 
 
 def test_a_map_that_falls_with_the_bits_needs_no_note() -> None:

@@ -6,6 +6,7 @@ from probe.catalog.cpu_rows import match_cpu
 from probe.errors import FactValue
 from probe.machine import AcceleratorKind, Machine, Memory
 from probe.recommender.doctor.finding import Finding, Severity
+from probe.recommender.memory_modules import second_channel_possible
 from probe.units import GIB
 
 _BASIC_ISA: Final = "avx2"
@@ -40,7 +41,7 @@ def memory_findings(machine: Machine) -> list[Finding]:
 
 def _modules(machine: Machine) -> list[Finding]:
     memory, row = machine.memory, match_cpu(machine.cpu.brand)
-    more = row is None or (row.channels or 2) > 1
+    more = second_channel_possible(machine)
     if memory.channels == 1 and len(memory.modules) <= 1 and more and memory.total_bytes:
         size = memory.modules[0].size_bytes if memory.modules else memory.total_bytes
         values: dict[str, FactValue] = {"size_bytes": size, "type": memory.type}
