@@ -192,19 +192,11 @@ class DraftingEstimator(Estimator):
             command = f"{command} {flags}"
         return msgspec.structs.replace(answer, draft=found, command=command)
 
-    def gain(self, spec: ModelSpec, weights: WeightBytes, tokens: int) -> Range | None:
-        """The gain in the placement to take, with so many tokens a round; None: speed not known."""
+    def cost(self, spec: ModelSpec, weights: WeightBytes) -> tuple[RoundCost, str] | None:
+        """A round in the placement to take, and that placement's backend; None: speed not known."""
         tried, _ = self._place(spec, weights)
         cost = self._round_cost(spec, weights, tried)
-        if cost is None:
-            return None
-        return speedup_range(
-            self.draft.method,
-            tokens,
-            cost,
-            backend=self._backend(tried.split),
-            quantization=weights.quantization,
-        )
+        return None if cost is None else (cost, self._backend(tried.split))
 
     def _round_cost(self, spec: ModelSpec, weights: WeightBytes, tried: Tried) -> RoundCost | None:
         """What drafting and checking cost on the devices of this placement."""
@@ -339,18 +331,12 @@ def notes_of(
     return tuple(notes)
 
 
-def gain_of_run(
-    machine: Machine,
-    spec: ModelSpec,
-    options: Options,
-    draft: Draft,
-    *,
-    tokens: int,
-    quantization: str,
-) -> Range | None:
-    """The gain of one published llama.cpp run: everything given, nothing chosen; None: speed not known."""
+def cost_of_run(
+    machine: Machine, spec: ModelSpec, options: Options, draft: Draft, *, quantization: str
+) -> tuple[RoundCost, str] | None:
+    """A round of one published llama.cpp run and its backend: everything given, nothing chosen."""
     estimator = DraftingEstimator(machine, options, draft)
     if quantization:
         estimator.quantization = quantization
         estimator.draft_weights = gguf_weights(draft.spec, quantization)
-    return estimator.gain(spec, gguf_weights(spec, options.quantization or _ANY_QUANTIZATION), tokens)
+    return estimator.cost(spec, gguf_weights(spec, options.quantization or _ANY_QUANTIZATION))

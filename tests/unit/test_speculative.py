@@ -8,6 +8,7 @@ import pytest
 from probe.catalog.enrich import enrich
 from probe.catalog.from_spec import from_spec
 from probe.catalog.models import all_models, find_model
+from probe.catalog.speculative import speculative_table
 from probe.engines.llama_cpp import prediction_layers
 from probe.engines.llama_cpp_draft import lay_out_draft, lay_out_prediction
 from probe.engines.request import LayerSplit, Request
@@ -26,6 +27,7 @@ from probe.recommender.fit import Estimator
 from probe.recommender.options import Options
 from probe.recommender.speculate import resolve_draft
 from scripts import score_speculative
+from scripts.speculative_fit import ends_of
 
 ROOT = Path(__file__).resolve().parents[2]
 GPU = "RTX 4090; 64GB DDR5-5600 x2"
@@ -79,12 +81,25 @@ def test_prediction_layers_take_what_llama_cpp_gives_them(row: dict[str, str]) -
     assert (cpu.compute_bytes or 0) >= int(row["compute_bytes"])
 
 
-def test_published_runs_lie_inside_the_printed_range() -> None:
-    rows, _ = score_speculative.scored_rows()
-    assert len(rows) >= 80
+def test_published_runs_lie_inside_the_printed_range_and_inside_that_of_other_devices() -> None:
+    runs, _ = score_speculative.placed_runs()
+    assert len(runs) >= 80
+    for found in (
+        score_speculative.inside(runs),
+        score_speculative.inside_held_out(runs),
+        score_speculative.inside_held_out(runs, refit=True),
+    ):
+        for method in ("mtp", "draft"):
+            hits = [hit for run, hit in zip(runs, found, strict=True) if run.method == method]
+            assert sum(hits) >= 0.8 * len(hits), method
+
+
+def test_the_ends_in_the_catalog_are_those_of_the_runs() -> None:
+    runs, _ = score_speculative.placed_runs()
+    costs = speculative_table().verify
     for method in ("mtp", "draft"):
-        inside = [row.inside for row in rows if row.method == method]
-        assert sum(inside) >= 0.8 * len(inside), method
+        own = [run for run in runs if run.method == method]
+        assert score_speculative.printed_ends(method) == pytest.approx(ends_of(own, costs), abs=0.05)
 
 
 def test_a_round_yields_what_the_paper_says() -> None:
