@@ -49,65 +49,35 @@ def report(
         print_text(f"probe {__version__}\n")
         return EXIT_DONE
     from probe.api.models import model_of, use_own_models
-    from probe.cli.machine_source import machine_of
-    from probe.cli.output import Answer, Wanted, print_answer
+    from probe.cli.machine_report import print_report
+    from probe.cli.output import Wanted
+    from probe.recommender.options import Options
 
     session = session_of(ctx)
     use_own_models()
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
-    if share is not None and not share.is_dir():
-        raise InputError("share.no_folder", path=str(share))
-    found = machine_of(machine, spec, session=session)
 
-    from probe.recommender.options import Options
-    from probe.report.build import build_report
+    def asked() -> Options:
+        return Options(
+            context=context,
+            parallel=parallel,
+            purposes=tuple(purposes.split(",")) if purposes else (),
+            quantization=quantization,
+            kv_type=kv_type,
+            kv_unified=kv_unified,
+            ubatch=ubatch,
+            flash_attention=flash_attention,
+            reserve_bytes=reserve,
+            languages=tuple(model_languages.split(",")) if model_languages else (),
+            commercial_use=commercial_use,
+            with_model=with_model,
+            with_spec=model_of(with_model) if with_model else None,
+            alias=alias,
+            show_host_name=not no_host_name,
+            api_url=api_url,
+        )
 
-    asked = Options(
-        context=context,
-        parallel=parallel,
-        purposes=tuple(purposes.split(",")) if purposes else (),
-        quantization=quantization,
-        kv_type=kv_type,
-        kv_unified=kv_unified,
-        ubatch=ubatch,
-        flash_attention=flash_attention,
-        reserve_bytes=reserve,
-        languages=tuple(model_languages.split(",")) if model_languages else (),
-        commercial_use=commercial_use,
-        with_model=with_model,
-        with_spec=model_of(with_model) if with_model else None,
-        alias=alias,
-        show_host_name=not no_host_name,
-        api_url=api_url,
-    )
-    document = build_report(found, asked, lang=session.lang, created_at=_now())
-    if share is not None:
-        from probe.fleet.servers import with_servers
-
-        document = with_servers(document, share, session.lang)
-
-    def page() -> object:
-        from probe.render.report_page import report_page
-
-        return report_page(document, session.lang, verbose=verbose)
-
-    def csv() -> str:
-        from probe.render.csv import report_csv
-
-        return report_csv(document)
-
-    def html() -> str:
-        from probe.render.html_report import report_html
-        from probe.report.model_figures import figure_table
-
-        return report_html(document, session.lang, figure_table(found, asked))
-
-    answer = Answer(document=document, page=page, csv=csv, name=document.machine.host.name, html=html)
-    if share is not None:
-        from probe.cli.share import share_report
-
-        share_report(share, document, answer, session, quiet=quiet)
-    print_answer(answer, wanted, session)
+    print_report(session, wanted, asked, machine=machine, spec=spec, share=share, verbose=verbose)
     return EXIT_DONE
 
 
@@ -122,9 +92,3 @@ def _refuse_options_before_command(ctx: typer.Context) -> None:
                 option=parameter.opts[0],
                 command=f"{ctx.command_path} {ctx.invoked_subcommand}",
             )
-
-
-def _now() -> str:
-    from datetime import datetime, timezone
-
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

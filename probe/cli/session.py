@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, NamedTuple, Optional, cast
 
-import typer
-
 if TYPE_CHECKING:
+    import typer
+
     from probe.cli.slow_notice import Watch
 
 
@@ -21,6 +21,6 @@ class Session(NamedTuple):
             self.watch.stop()
 
 
-def session_of(context: typer.Context) -> Session:
+def session_of(context: "typer.Context") -> Session:
     """The session that `main` handed to the command line parser."""
     return cast(Session, context.find_root().obj)

@@ -4,9 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from probe.cli import machine_report
+from probe.cli.main import main
+from probe.cli.session import Session
+from probe.errors import EXIT_WRONG_INPUT
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("msgspec", "rich", "psutil", "pynvml", "cpuinfo", "jinja2", "probe.machine")
@@ -86,6 +92,45 @@ def test_scanning_loads_no_page_and_no_arithmetic() -> None:
     unneeded = {"rich", "jinja2", "cpuinfo", "probe.render.terminal", "probe.recommender.fit"}
     unneeded |= {"probe.estimate.weights", "probe.recommender.front_ends", "probe.catalog.quantizations"}
     assert modules_after(["scan", "--json"]) & unneeded == set()
+
+
+@pytest.mark.parametrize("arguments", [["--json"], ["--lang", "ko"], ["--json", "--lang", "en"]])
+def test_the_plainest_lines_do_not_load_the_parser(arguments: list[str]) -> None:
+    """What most people type; the rich page brings inspect with it."""
+    unneeded = {"typer"} if "--json" not in arguments or sys.version_info < (3, 11) else {"typer", "inspect"}
+    assert modules_after(arguments) & unneeded == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--json"],
+        ["--lang", "ko"],
+        ["--lang", "en", "--json"],
+        ["--json", "--lang", "ko"],
+    ],
+)
+def test_lines_read_without_the_parser_mean_what_it_would_have_read(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same line with a default spelt out goes through the parser."""
+    read: list[object] = []
+
+    def note(session: Session, wanted: object, asked: Callable[[], object], **other: object) -> None:
+        read.append((session.lang, session.verbose, wanted, asked(), {k: v for k, v in other.items() if v}))
+
+    monkeypatch.setattr(machine_report, "print_report", note)
+    assert main(arguments) == main([*arguments, "--context", "8192"]) == 0
+    assert read[0] == read[1]
+
+
+@pytest.mark.parametrize("arguments", [["--lang", "--json", "ko"], ["--lang"], ["--json", "--lang", "xx"]])
+def test_lines_that_only_look_plain_are_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == EXIT_WRONG_INPUT
+    assert "--lang" in capsys.readouterr().err
 
 
 def test_a_report_as_json_loads_no_page() -> None:
