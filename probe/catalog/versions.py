@@ -7,9 +7,9 @@ def version_key(text: str) -> tuple[int, ...]:
     """The leading numbers of a version, for comparing; trailing zeros do not count (13 = 13.0).
 
     A build letter before the number and a suffix behind it (`b11434`, `2.14.0+cu130`,
-    `1.3.0rc26`) are left out.
+    `1.3.0rc26`) are left out. Numbers of more than 18 digits are none.
     """
-    found = re.match(r"\s*[a-z]?(\d+(?:\.\d+)*)", text, re.IGNORECASE)
+    found = re.match(r"\s*[a-z]?([0-9]{1,18}(?:\.[0-9]{1,18})*)(?![0-9])", text, re.IGNORECASE)
     if not found:
         return ()
     numbers = [int(part) for part in found.group(1).split(".")]

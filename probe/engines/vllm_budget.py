@@ -10,6 +10,7 @@ Source: vllm 0.33.0, v1/worker/gpu_worker.py, v1/worker/utils.py, utils/mem_util
 """
 
 import math
+import re
 import sys
 from functools import cache
 from typing import Final
@@ -159,8 +160,8 @@ def _gpu_of(device: Accelerator, ram_total: int | None, ram_available: int | Non
 
 def parse_capability(text: str | None) -> tuple[int, int] | None:
     """`"8.9"` as numbers; None when it is not written so."""
-    major, _, minor = (text or "").partition(".")
-    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
+    found = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})", text or "")
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def overhead_of(gpu: VllmGpu, *, tp: int) -> ByteRange:

@@ -14,7 +14,7 @@ import msgspec
 
 from probe.catalog.model_spec import ModelSpec
 from probe.catalog.training import TrainingConstants, training_constants
-from probe.estimate.not_modeled import UNKNOWN_ARCHITECTURE, NotModeledError
+from probe.estimate.not_modeled import UNKNOWN_ARCHITECTURE, UNKNOWN_SHAPES, NotModeledError
 from probe.estimate.tensors import ModelLayout, Role, TensorPart
 from probe.estimate.tensors.checkpoint_layout import checkpoint_layout
 from probe.estimate.training_activations import (
@@ -137,6 +137,9 @@ def training_memory(spec: ModelSpec, setup: TrainingSetup) -> TrainingMemory:
     layout = checkpoint_layout(spec)
     if layout is None:
         raise NotModeledError(UNKNOWN_ARCHITECTURE, architecture=spec.architecture or spec.model_type)
+    if not all(part.elements for parts in (*layout.templates, layout.outside) for part in parts):
+        # A header that leaves sizes out gives tensors of no elements.
+        raise NotModeledError(UNKNOWN_SHAPES, architecture=spec.architecture or spec.model_type)
     rules = training_constants()
     trained = tuple(_trained(layout, setup))
     trainable = sum(tensor.elements * tensor.count for tensor in trained)

@@ -9,6 +9,7 @@ from probe.catalog.model_spec import ModelSpec
 from probe.engines import ollama
 from probe.engines.ollama import OllamaGpu
 from probe.engines.request import LayerSplit, Request
+from probe.engines.vllm_budget import parse_capability
 from probe.errors import FactValue
 from probe.estimate.breakdown import MemoryBreakdown
 from probe.estimate.not_modeled import NotModeledError
@@ -217,12 +218,11 @@ def _gpu(pool: Pool, margin: int) -> OllamaGpu:
     """Free memory as Ollama would see it on an idle machine: capacity, and the margin that fitting leaves."""
     capacity = pool.capacity_bytes or 0
     device = pool.accelerator
-    major, _, minor = (device.compute_capability or "" if device else "").partition(".")
     return OllamaGpu(
         total_bytes=pool.total_bytes or 0,
         free_bytes=capacity if pool.in_ram else capacity + margin,
         cuda=pool.backend == "cuda",
-        capability=(int(major), int(minor)) if major.isdigit() and minor.isdigit() else None,
+        capability=parse_capability(device.compute_capability) if device else None,
     )
 
 

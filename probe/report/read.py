@@ -4,6 +4,7 @@ Everything read is hostile until decoded: size, depth and types are bounded, and
 nothing in it is executed or used as a path.
 """
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from probe.machine import Machine
 from probe.machine.accelerator import AcceleratorKind, AcceleratorState
 from probe.plain_text import plain_utf8
 from probe.report.documents import ReportDocument
+from probe.report.possible import impossible
 
 MAX_REPORT_BYTES: Final = 32 * 1024 * 1024
 _MAJOR: Final = "1"
@@ -24,6 +26,11 @@ _VENDOR_WORDS: Final = (
     ("intel", ("intel", "arc ")),
     ("apple", ("apple",)),
 )
+
+
+def _never_waiting(path: Path) -> int:
+    """Open so that reading cannot wait: /proc/kmsg calls itself a regular file of no length and waits."""
+    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -39,7 +46,8 @@ def read_bytes(path: Path) -> bytes:
         size = place.stat().st_size
         if size > MAX_REPORT_BYTES:
             raise InputError("reading.file_too_large", path=str(path), size_bytes=size)
-        return place.read_bytes()
+        with os.fdopen(_never_waiting(place), "rb") as file:
+            return file.read(MAX_REPORT_BYTES + 1) or b""
     except OSError as error:
         raise InputError("reading.file_unreadable", path=str(path), detail=error.strerror or "") from error
 
@@ -120,6 +128,9 @@ def machine_from_json(document: Any, name: str) -> Machine:
             raise InputError("reading.machine_not_an_object", path=name)
     elif kind != "machine":
         raise InputError("reading.machine_wrong_kind", path=name, kind=str(kind)[:40])
+    found = impossible(document)
+    if found is not None:
+        raise InputError("reading.machine_impossible", path=name, where=found[0], value=found[1])
     try:
         machine = msgspec.convert(_complete(document), Machine)
     except (msgspec.ValidationError, RecursionError) as error:

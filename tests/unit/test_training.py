@@ -15,9 +15,11 @@ from probe.catalog.training import training_constants
 from probe.estimate.training import Method, Optimizer, Precision, TrainingSetup, training_memory
 from probe.model_files.hf_config import spec_from_config
 from probe.model_files.llama_cpp_form import as_llama_cpp_converts
+from probe.model_files.open_model import open_model
 from probe.recommender.answer import Verdict
 from probe.recommender.train import train
 from probe.units import GIB
+from tests.rig.sparse_gguf import write
 
 PUBLISHED = json.loads(
     (Path(__file__).resolve().parents[1] / "truth" / "training_published.json").read_text(encoding="utf-8")
@@ -136,3 +138,19 @@ def test_a_no_says_why(words: str, setup: TrainingSetup, code: str) -> None:
 def test_every_constant_has_a_source() -> None:
     constants = msgspec.to_builtins(training_constants())
     assert [name for name, row in constants.items() if not row["source"]] == []
+
+
+def test_model_file_without_an_inner_size_is_answered(tmp_path: Path) -> None:
+    """Headers that leave out the state sizes give tensors of no elements."""
+    metadata = {
+        "general.architecture": "mamba2",
+        "mamba2.block_count": 2,
+        "mamba2.context_length": 4096,
+        "mamba2.embedding_length": 256,
+        "mamba2.feed_forward_length": 512,
+        "mamba2.attention.head_count": 4,
+        "mamba2.attention.head_count_kv": 4,
+    }
+    path = write(tmp_path / "x.gguf", metadata, [("token_embd.weight", (256, 1000), 0, 1_024_000)])
+    answer = train(enrich(from_spec("RTX 4090")), open_model(str(path)), TrainingSetup(method=Method.FULL))
+    assert answer.verdict in Verdict

@@ -1,5 +1,6 @@
 """Checks of the operating system, its libraries and the Python that will host the engine."""
 
+import re
 from typing import Final
 
 from probe.catalog.versions import at_least, in_range
@@ -9,6 +10,7 @@ from probe.recommender.preflight.situation import ARM, Check, Result, Situation,
 _PROCESSORS: Final = ("x86_64", "amd64", *ARM)
 _TORCH_GLIBC: Final = "2.28"  # every torch wheel's since 2.7 (catalogs/engines/torch.json)
 _PREFERRED: Final = "3.12"
+_RELEASE: Final = re.compile(r"[0-9]{1,2}\.[0-9]{1,3}")
 _FEWEST_ISA: Final = "avx2"
 _CPU_BUILD_ISA: Final = "avx512f"
 
@@ -86,7 +88,7 @@ def _pythons(situation: Situation) -> list[str]:
         names.append(host.python)
     if situation.server is not None:
         names += situation.server.python_versions
-    return [".".join(name.split(".")[:2]) for name in names if name[:1].isdigit()]
+    return [found[0] for name in names if (found := _RELEASE.match(name))]
 
 
 def judge_python(situation: Situation) -> Check | None:
