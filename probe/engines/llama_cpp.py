@@ -251,6 +251,8 @@ def lay_out(
         beside, ahead = None, prediction_layers(spec)
     plan = plan_layers(weights, split, prediction_layers=ahead, head_first=head_first)
     repack = repack_bytes(spec, weights, plan, head_first=head_first) if extra_bufts else ByteRange()
+    if beside is not None and len(beside.caches) > len(plan.device_of_layer):
+        beside = None  # layers run more than once (HRM-Text): the caches of the later rounds have no place
     if beside is None:
         return MemoryBreakdown(
             per_device=tuple(

@@ -86,6 +86,10 @@ class Core:
         """Whether the current layer has the tensor `name` (with its suffix)."""
         return name in self.layer
 
+    def has_norm(self, name: str) -> bool:
+        """Whether the current layer has this norm; some loaders name it without `.weight`."""
+        return f"{name}.weight" in self.layer or name in self.layer
+
     def rows(self, name: str) -> int:
         """Output width of a weight of the current layer, or of one outside the layers."""
         full = f"{name}.weight"

@@ -69,13 +69,13 @@ def heads(b: Builder, recipe: Recipe, x: Tensor) -> tuple[Tensor, Tensor, Tensor
     count, kv_count = h.heads[i], h.kv_heads[i]
     if recipe.flat_norm:
         q, k, v = b.linear(x, "attn_q"), b.linear(x, "attn_k"), b.linear(x, "attn_v")
-        if b.has("attn_q_norm.weight"):
+        if b.has_norm("attn_q_norm"):
             q = b.norm(q, "attn_q_norm", rms=recipe.rms)
             k = b.norm(k, "attn_k_norm", rms=recipe.rms)
         q, k, v = b.heads(q, size, count), b.heads(k, size, kv_count), b.heads(v, value, kv_count)
     else:
         q, k, v = b.qkv(x, size, count, kv_count, value_size=value)
-    norm_here = not recipe.flat_norm and b.has("attn_q_norm.weight")
+    norm_here = not recipe.flat_norm and b.has_norm("attn_q_norm")
     if norm_here and not recipe.rope_first:
         q, k = b.norm(q, "attn_q_norm", rms=recipe.rms), b.norm(k, "attn_k_norm", rms=recipe.rms)
     if rotates(h, recipe, i):
@@ -176,7 +176,7 @@ def _deepstack_slice(b: Builder) -> Tensor:
 
 def layer(b: Builder, recipe: Recipe, attention: Attention, stream: Tensor, last: bool) -> Tensor:
     """One layer over the residual stream."""
-    normed = b.norm(stream, "attn_norm", rms=recipe.rms) if b.has("attn_norm.weight") else stream
+    normed = b.norm(stream, "attn_norm", rms=recipe.rms) if b.has_norm("attn_norm") else stream
     side = normed
     if b.has("attn_norm_2.weight"):  # Falcon-40B: the feed-forward keeps the first one
         normed = b.norm(stream, "attn_norm_2", rms=recipe.rms)
@@ -194,12 +194,12 @@ def layer(b: Builder, recipe: Recipe, attention: Attention, stream: Tensor, last
         first, second, third = (order[letter] for letter in recipe.parallel)
         return b.add(b.add(first, second), third)
     late = not recipe.early_norm and recipe.ffn_norm != "post_attention_norm"
-    if late and b.has("post_attention_norm.weight"):
+    if late and b.has_norm("post_attention_norm"):
         out = b.norm(out, "post_attention_norm", rms=recipe.rms)
     middle = b.add(out, stream)
-    x = b.norm(middle, recipe.ffn_norm, rms=recipe.rms) if b.has(f"{recipe.ffn_norm}.weight") else middle
+    x = b.norm(middle, recipe.ffn_norm, rms=recipe.rms) if b.has_norm(recipe.ffn_norm) else middle
     fed = feed_forward(b, recipe, x)
-    if b.has("post_ffw_norm.weight"):
+    if b.has_norm("post_ffw_norm"):
         fed = b.norm(fed, "post_ffw_norm", rms=recipe.rms)
     return b.add(middle, fed) if recipe.residual_first else b.add(fed, middle)
 
@@ -267,4 +267,21 @@ RECIPES = {
     "stablelm": Recipe(rms=False),
     "starcoder2": Recipe(rms=False),
     "step35": Recipe(attention=gated_attention, late_outputs=True, gating=0, normalized=None),
+    "codeshell": Recipe(rms=False),
+    "granite_swa": Recipe(),
+    "hy_v3": Recipe(gating=0, normalized=None),
+    "laguna": Recipe(attention=gated_attention, gating=0, normalized=None),
+    "maincoder": Recipe(),
+    "maple": Recipe(rope="windows"),
+    "mellum": Recipe(),
+    "nanbeige": Recipe(),
+    "openelm": Recipe(),
+    "orion": Recipe(rms=False),
+    "paddleocr": Recipe(positions=4),
+    "pangu-embedded": Recipe(),
+    "plamo": Recipe(parallel="fas"),
+    "plamo3": Recipe(fused_up=True),
+    "qwen": Recipe(),
+    "spark2_5": Recipe(attention=gated_attention),
+    "xverse": Recipe(),
 }

@@ -106,7 +106,7 @@ class FeedForwardParts(Core):
         """Numbers of the best experts for each token."""
         g, h = self.g, self.h
         number, n = scores.ne
-        if biased and "exp_probs_b.bias" in self.layer:
+        if biased and ("exp_probs_b.bias" in self.layer or "exp_probs_b" in self.layer):
             scores = g.over(scores)
         groups = h.number("expert_group_count", 0)
         if groups > 1:
