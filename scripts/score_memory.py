@@ -7,8 +7,6 @@ when a target is missed or a row cannot be placed.
 
 import argparse
 import csv
-import gzip
-import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -25,7 +23,9 @@ from probe.engines.request import LayerSplit, Request
 from probe.errors import ProbeError
 from probe.estimate.breakdown import DeviceMemory
 from probe.units import MIB
+from scripts.csv_rows import UnreadableError, measured_number, read_rows, read_text, whole_number
 
+NEEDED = ("model", "quant", "n_ctx", "n_parallel", "kv_type_k", "kv_type_v", "flash_attn", "n_ubatch")
 PARTS = ("weights", "kv", "recurrent", "compute", "total")
 # (median, 95th percentile, worst) as fractions; None = no target. The engine prints MiB with
 # two or three digits, so "exact" means within that rounding.
@@ -54,20 +54,15 @@ class Figures(NamedTuple):
 
 
 class Score(TypedDict):
-    """One line of the table."""
+    """One line of the table; rows of memory name no device."""
 
     rows: int
+    devices: None
     median: float | None
     p90: float | None
     p95: float | None
     worst: float | None
     coverage: float
-
-
-def read_text(path: Path) -> str:
-    """The file's text, unpacked when it is gzip."""
-    data = path.read_bytes()
-    return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
 
 
 def notes_of(row: dict[str, str]) -> dict[str, str]:
@@ -78,13 +73,13 @@ def notes_of(row: dict[str, str]) -> dict[str, str]:
 
 def request_of(row: dict[str, str], notes: dict[str, str]) -> Request:
     """What the row asked the engine for; its n_ctx is the context of all conversations together."""
-    parallel = int(row["n_parallel"] or 1)
+    parallel = whole_number(row, "n_parallel", 1)
     return Request(
-        context=int(row["n_ctx"]) // parallel,
+        context=whole_number(row, "n_ctx") // parallel,
         parallel=parallel,
         kv_type_k=row["kv_type_k"] or "f16",
         kv_type_v=row["kv_type_v"] or "f16",
-        ubatch=int(row["n_ubatch"] or 512),
+        ubatch=whole_number(row, "n_ubatch", 512),
         flash_attention={"on": True, "off": False}.get(row["flash_attn"]),
         kv_unified=notes.get("unified", "0") == "1",
         swa_full=notes.get("swa_full", "0") == "1",
@@ -96,10 +91,13 @@ class Models:
 
     def __init__(self, arch_lines: Iterable[str]) -> None:
         self._entries: dict[str, dict[str, Any]] = {}
-        for line in arch_lines:
+        for number, line in enumerate(arch_lines, 1):
             if line.strip():
-                entry = json.loads(line)
-                self._entries[entry["model"]] = entry
+                try:
+                    entry = json.loads(line)
+                    self._entries[entry["model"]] = {**entry, "metadata": dict(entry["metadata"])}
+                except (ValueError, KeyError, TypeError) as error:
+                    raise UnreadableError(f"--arch: line {number} holds no model and metadata") from error
         self._specs: dict[str, ModelSpec] = {}
 
     def find(self, name: str) -> ModelSpec:
@@ -191,15 +189,27 @@ def predict(row: dict[str, str], models: Models) -> Figures:
 
 
 def measured(row: dict[str, str]) -> Figures | None:
-    """What the engine reported; None when the row's measured columns are blank."""
+    """What the engine reported; None when the row's measured columns are blank.
+
+    Raises:
+        ValueError: a measured column holds no number.
+    """
     if not row.get("model_buffer_mib"):
         return None
     return Figures(
-        weights=float(row["model_buffer_mib"]),
-        kv=float(row["kv_mib"] or 0),
-        recurrent=float(row["rs_mib"] or 0),
-        compute=float(row["compute_mib"] or 0) + float(row["host_mib"] or 0),
+        weights=measured_number(row, "model_buffer_mib"),
+        kv=measured_number(row, "kv_mib"),
+        recurrent=measured_number(row, "rs_mib"),
+        compute=measured_number(row, "compute_mib") + measured_number(row, "host_mib"),
     )
+
+
+def measured_or_none(row: dict[str, str]) -> Figures | None:
+    """What the engine reported, None also where that is no number."""
+    try:
+        return measured(row)
+    except ValueError:
+        return None
 
 
 def relative_error(ours: float, real: float) -> float:
@@ -212,7 +222,7 @@ def relative_error(ours: float, real: float) -> float:
 def score(errors: Sequence[float], rows: int) -> Score:
     """Percentiles of `errors`; coverage is the share of rows we have an answer for."""
     if not errors:
-        return Score(rows=rows, median=None, p90=None, p95=None, worst=None, coverage=0.0)
+        return Score(rows=rows, devices=None, median=None, p90=None, p95=None, worst=None, coverage=0.0)
     ordered = sorted(errors)
 
     def at(share: float) -> float:
@@ -220,6 +230,7 @@ def score(errors: Sequence[float], rows: int) -> Score:
 
     return Score(
         rows=rows,
+        devices=None,
         median=at(0.5),
         p90=at(0.9),
         p95=at(0.95),
@@ -246,7 +257,7 @@ def missed_targets(table: dict[str, Score]) -> list[str]:
 
 def run(csv_path: Path, arch: Path | None, predict_to: Path | None, as_json: bool) -> int:
     """Score or predict; returns the exit code."""
-    rows = list(csv.DictReader(io.StringIO(read_text(csv_path))))
+    rows = read_rows(csv_path, NEEDED)
     models = Models(read_text(arch).splitlines() if arch else [])
     errors: dict[str, list[float]] = {part: [] for part in (*PARTS, "extra_bufts")}
     counts = dict.fromkeys(errors, 0)
@@ -254,14 +265,16 @@ def run(csv_path: Path, arch: Path | None, predict_to: Path | None, as_json: boo
     unplaced: list[dict[str, str]] = []
     predicted: list[dict[str, object]] = []
     for number, row in enumerate(rows, start=2):
-        ours: Figures | None
+        ours: Figures | None = None
+        real: Figures | None = None
         try:
             ours = predict(row, models)
-        except ProbeError as error:
-            ours = None
+            real = measured(row)
+        except (ProbeError, ValueError) as error:
             unplaced.append({"row": str(number), "model": row["model"], "reason": str(error)})
+            if isinstance(error, ProbeError):  # counted as a row that we have no answer for
+                real = measured_or_none(row)
         predicted.append({**row, **our_columns(ours)})
-        real = measured(row)
         if real is None:
             continue
         if extra_bufts(notes_of(row)):
@@ -348,7 +361,10 @@ def main() -> int:
     parser.add_argument("--predict", type=Path, metavar="OUT.csv", help="write the rows with our figures")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    return run(arguments.csv, arguments.arch, arguments.predict, arguments.json)
+    try:
+        return run(arguments.csv, arguments.arch, arguments.predict, arguments.json)
+    except UnreadableError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

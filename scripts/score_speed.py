@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from probe.catalog.speed_constants import SpeedConstants, Spread, speed_constants
 from probe.estimate.speed import prompt_figures
 from probe.machine.ranges import Range
+from scripts.csv_rows import UnreadableError
 from scripts.fit_speed import after_one, fit_constants, left_out, usable, with_spreads, without_each
 from scripts.fit_speed import figures as figures_of
 from scripts.speed_rows import DATA, Case, is_llama_cpp, load, row_key
@@ -257,7 +258,7 @@ def write_predictions(path: Path, cases: Sequence[Case], given: Mapping[int, Giv
         writer = csv.DictWriter(stream, fieldnames=[*cases[0].row, *columns] if cases else list(columns))
         writer.writeheader()
         for case in cases:
-            ours = given.get(case.number, Given(None, None))
+            ours = given.get(case.copy_of or case.number, Given(None, None))
             decode, prompt = ours.decode, ours.prompt
             values = (
                 decode.value if decode else None,
@@ -301,7 +302,10 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--predict", type=Path, metavar="OUT.csv")
     options = parser.parse_args()
-    cases = load(options.csv)
+    try:
+        cases = load(options.csv)
+    except UnreadableError as error:
+        parser.error(str(error))
     given = estimates(cases, leave_out=options.leave_one_device_out)
     if options.predict is not None:
         write_predictions(options.predict, cases, given)

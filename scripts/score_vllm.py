@@ -5,14 +5,13 @@ python scripts/score_vllm.py tests/truth/vllm_kv.csv.gz --models tests/truth/vll
 
 import argparse
 import csv
-import gzip
 import json
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -23,7 +22,9 @@ from probe.errors import ProbeError
 from probe.messages import t
 from probe.model_files.hf_config import spec_from_config
 from probe.units import GIB
+from scripts.csv_rows import Row, UnreadableError, read_rows, read_text, whole_number
 
+NEEDED: Final = ("model_id", "max_model_len", "tp", "kv_dtype", "gpu_class", "available_bytes")
 # the columns the score compares, and how vLLM's refusals are told apart by their first words
 SCORED: Final = (
     "fits",
@@ -70,23 +71,18 @@ _NO_PREFIX_CACHING: Final = "--no-enable-prefix-caching"
 
 def read_models(path: Path) -> dict[str, ModelSpec]:
     """Specs by id of a JSONL with `model_id` and `config` on each line."""
-    with opened(path) as lines:
-        rows = [json.loads(line) for line in lines if line.strip()]
-    return {row["model_id"]: spec_from_config(row["config"], model_id=row["model_id"]) for row in rows}
-
-
-def opened(path: Path) -> IO[str]:
-    """A text file, plain or gzip."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+    try:
+        rows = [json.loads(line) for line in read_text(path).splitlines() if line.strip()]
+        return {row["model_id"]: spec_from_config(row["config"], model_id=row["model_id"]) for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableError(f"{path}: a line holds no model_id and config") from error
 
 
 def gpu_class(text: str) -> GpuClass:
     """`cc 8.9, under 70 GiB (RTX 4090 class)`: capability, memory tier and name."""
     capability = _CAPABILITY.search(text)
     if capability is None:
-        raise SystemExit(f"gpu_class names no compute capability: {text!r}")
+        raise ValueError(f"gpu_class: names no compute capability: {text!r}")
     under, memory = _UNDER.search(text), _MEMORY.search(text)
     size = int(memory.group(1)) if memory else 24
     return GpuClass(
@@ -96,16 +92,20 @@ def gpu_class(text: str) -> GpuClass:
     )
 
 
-def request_of(row: Mapping[str, str]) -> PlanRequest:
+def request_of(row: Row) -> PlanRequest:
     """What a row asks; columns of the answer are not read."""
     switched_off = _NO_PREFIX_CACHING in (row.get("notes") or "") or row.get("prefix_caching") == "False"
-    available = row.get("available_bytes") or ""
+    available = row["available_bytes"].strip()
     return PlanRequest(
-        max_model_len=int(row["max_model_len"]),
+        max_model_len=whole_number(row, "max_model_len"),
         gpu=gpu_class(row["gpu_class"]),
-        tp=int(row["tp"]),
+        tp=whole_number(row, "tp"),
         kv_dtype=row["kv_dtype"],
-        available_bytes=int(available) if available else None,
+        available_bytes=None
+        if available == ""
+        else 0
+        if available == "0"
+        else whole_number(row, "available_bytes"),
         prefix_caching=False if switched_off else None,
     )
 
@@ -163,23 +163,44 @@ def differences(row: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, di
     }
 
 
-def score(rows: Sequence[Mapping[str, str]], models: Mapping[str, ModelSpec]) -> dict[str, Any]:
-    """Rows, equal rows and every mismatch with both values."""
-    mismatches = []
+def score(rows: Sequence[Row], models: Mapping[str, ModelSpec]) -> dict[str, Any]:
+    """Rows, equal rows, every mismatch with both values, and the rows no plan can be made for."""
+    mismatches, unplaced = [], []
     for number, row in enumerate(rows, start=2):
-        found = differences(row, columns(plan(models[row["model_id"]], request_of(row))))
+        try:
+            ours = answer(row, models)
+        except ValueError as error:
+            unplaced.append({"line": number, "model_id": row["model_id"], "reason": str(error)})
+            continue
+        found = differences(row, ours)
         if found:
             asked = {name: row[name] for name in ("model_id", "kv_dtype", "tp", "max_model_len", "gpu_class")}
             mismatches.append({"line": number, **asked, "differences": found})
-    return {"rows": len(rows), "equal": len(rows) - len(mismatches), "mismatches": mismatches}
+    equal = len(rows) - len(mismatches) - len(unplaced)
+    return {"rows": len(rows), "equal": equal, "mismatches": mismatches, "unplaced": unplaced}
 
 
-def predictions(
-    rows: Sequence[Mapping[str, str]], models: Mapping[str, ModelSpec]
-) -> Iterator[dict[str, str]]:
+def answer(row: Row, models: Mapping[str, ModelSpec]) -> dict[str, str]:
+    """Our columns for a row.
+
+    Raises:
+        ValueError: a cell holds no such number, or `models` lacks the model.
+    """
+    if row["model_id"] not in models:
+        raise ValueError("model_id: --models has no config for it")
+    try:
+        return columns(plan(models[row["model_id"]], request_of(row)))
+    except ProbeError as error:
+        raise ValueError(t(error.key, "en", **error.facts)) from error
+
+
+def predictions(rows: Sequence[Row], models: Mapping[str, ModelSpec]) -> Iterator[dict[str, str]]:
     """Each row with our columns added."""
     for row in rows:
-        ours = columns(plan(models[row["model_id"]], request_of(row)))
+        try:
+            ours = answer(row, models)
+        except ValueError:
+            ours = dict.fromkeys((*SCORED, *FURTHER), "")
         yield {**row, **{f"our_{name}": ours[name] for name in (*SCORED, *FURTHER)}}
 
 
@@ -189,10 +210,12 @@ def print_table(result: Mapping[str, Any]) -> None:
     counts = Counter((entry["model_id"], *entry["differences"]) for entry in result["mismatches"])
     for (model, *names), count in counts.most_common(40):
         print(f"{count:6,}  {model}  {', '.join(names)}")
+    for entry in result["unplaced"]:
+        print(f"line {entry['line']} cannot be placed: {entry['model_id']}: {entry['reason']}")
 
 
 def main() -> int:
-    """Command line; 1 when a figure differs."""
+    """Command line; 1 when a figure differs or a row cannot be placed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -204,12 +227,8 @@ def main() -> int:
     )
     options = parser.parse_args()
     try:
-        with opened(options.csv) as lines:
-            rows = list(csv.DictReader(lines))
+        rows = read_rows(options.csv, NEEDED)
         models = read_models(options.models)
-        unknown = sorted({row["model_id"] for row in rows} - set(models))
-        if unknown:
-            parser.error(f"--models has no config for {', '.join(unknown[:5])}")
         if options.predict is not None:
             written = list(predictions(rows, models))
             with options.predict.open("w", encoding="utf-8", newline="") as target:
@@ -221,13 +240,15 @@ def main() -> int:
         result = score(rows, models)
     except OSError as error:
         parser.error(f"{error.filename}: {error.strerror}")
+    except UnreadableError as error:
+        parser.error(str(error))
     except ProbeError as error:
         parser.error(t(error.key, "en", **error.facts))
     if options.json:
         print(json.dumps(result, indent=1))
     else:
         print_table(result)
-    return 1 if result["mismatches"] else 0
+    return 1 if result["mismatches"] or result["unplaced"] else 0
 
 
 if __name__ == "__main__":

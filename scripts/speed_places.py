@@ -1,7 +1,5 @@
 """Devices and models of published measurements, looked up in the catalog; never the measured columns."""
 
-import csv
-import gzip
 import re
 import sys
 from functools import cache
@@ -25,8 +23,8 @@ from probe.estimate.weights import gguf_weights
 from probe.machine.ranges import exact
 from probe.machine.system import Memory
 from probe.units import GB, GIB
+from scripts.csv_rows import Row, read_rows
 
-Row = dict[str, str]
 ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDER: Final = ROOT / "catalogs" / "benchmarks"
 NAMES: Final = FOLDER / "device_names.csv"
@@ -52,13 +50,6 @@ def number(text: str | None) -> float | None:
         return float(text) if text and text.strip() else None
     except ValueError:
         return None
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a CSV, plain or gzip."""
-    data = path.read_bytes()
-    text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
-    return list(csv.DictReader(text.splitlines()))
 
 
 @cache

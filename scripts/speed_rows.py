@@ -22,15 +22,14 @@ from probe.estimate.not_modeled import NotModeledError
 from probe.estimate.speed_bytes import kv_read_bytes
 from probe.estimate.speed_device import SpeedDevice
 from probe.estimate.weight_bytes import WeightBytes
+from scripts.csv_rows import Row, read_rows
 from scripts.speed_places import (
     FOLDER,
     Placed,
-    Row,
     UnplacedError,
     number,
     place_device,
     place_model,
-    read_rows,
 )
 
 DATA: Final = FOLDER / "speed.csv"
@@ -71,6 +70,7 @@ class Case(NamedTuple):
     from_file: bool = False  # bandwidth from the row, for want of a catalog figure
     excluded: Exclusion | None = None
     reason: str | None = None
+    copy_of: int | None = None  # the line that holds the same measurement
 
     @property
     def device_name(self) -> str:
@@ -106,6 +106,16 @@ class Case(NamedTuple):
         return number(self.row.get("pp_tok_s"))
 
 
+NEEDED: Final = (
+    "source_url",
+    "device",
+    "backend",
+    "engine",
+    "model",
+    "quant",
+    "params_total_b",
+    "params_active_b",
+)
 KEY: Final = (
     "source_url",
     "device",
@@ -258,15 +268,17 @@ def is_llama_cpp(row: Row) -> bool:
 def load(path: Path = DATA) -> list[Case]:
     """Every row of a file, placed or with the reason why not."""
     found, seen = [], dict[tuple[str, ...], int]()
-    for line, row in enumerate(read_rows(path), 2):
+    for line, row in enumerate(read_rows(path, NEEDED), 2):
         whole = (
             *row_key(row | {"source_url": row["source_url"].partition("#")[0]}),
             *(row.get(name, "") for name in ("date", "engine", "engine_build", "context_depth")),
         )
-        if whole in seen:
-            found.append(Case(line, row, reason=f"copy of line {seen[whole]}"))
-            continue
-        seen[whole] = line
         case = place(line, row)
+        # Without a result two measurements cannot be told from one that was written down twice.
+        if whole in seen and (case.decode is not None or case.prompt is not None):
+            first = seen[whole]
+            found.append(case._replace(reason=f"copy of line {first}", copy_of=first))
+            continue
+        seen.setdefault(whole, line)
         found.append(case._replace(excluded=exclusions().get(row_key(row))))
     return found

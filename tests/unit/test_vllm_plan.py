@@ -53,8 +53,7 @@ def test_every_measured_plan_is_equal() -> None:
 
 def test_plans_of_made_up_configs_are_equal() -> None:
     """962 plans of 200 configs of 115 model types, made by scripts/plan_with_vllm.py."""
-    with score_vllm.opened(TRUTH / "vllm_kv_made.csv.gz") as file:
-        made = list(csv.DictReader(file))
+    made = score_vllm.read_rows(TRUTH / "vllm_kv_made.csv.gz")
     models = score_vllm.read_models(TRUTH / "vllm_models_made.jsonl.gz")
     result = score_vllm.score(made, models)
     assert result["mismatches"] == []
