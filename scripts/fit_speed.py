@@ -1,8 +1,8 @@
 """Fit the speed model on published measurements: `fit_speed.py` writes catalogs/speed.json.
 
-Data: catalogs/benchmarks/speed.csv without the rows of excluded.csv. The result depends on
-the data and the device catalog alone (no clock, no chance), so running it twice gives the
-same file. `--check` writes nothing and exits 1 when the file does not belong to the data.
+Data: speed.csv and speed_2026.csv of catalogs/benchmarks without the rows of excluded.csv.
+The result depends on the data and the device catalog alone (no clock, no chance), so running
+it twice gives the same file. `--check` writes nothing and exits 1 when the file does not belong to the data.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from probe.estimate.speed_class import CPU
 from probe.estimate.speed_figures import SpeedFigures
 from scripts.speed_fit import DecodeFit, PromptFit, typical_ratios
 from scripts.speed_places import NAMES, ROOT
-from scripts.speed_rows import DATA, EXCLUDED, Case, is_llama_cpp, load
+from scripts.speed_rows import ADDED, DATA, EXCLUDED, Case, is_llama_cpp, published
 from scripts.speed_splits import fit_splits
 from scripts.speed_terms import device_weights, weighted_quantile
 
@@ -43,7 +43,7 @@ REFERENCE_BYTES: Final = 4.6e9  # an 8B model at 4 bit
 def data_hash() -> str:
     """SHA-256 over the measurements, the names and the exclusions."""
     digest = hashlib.sha256()
-    for path in (DATA, NAMES, EXCLUDED):
+    for path in (DATA, ADDED, NAMES, EXCLUDED):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -61,22 +61,23 @@ def usable(cases: Sequence[Case]) -> list[Case]:
 
 def fit_constants(cases: Sequence[Case]) -> SpeedConstants:
     """Constants from these rows, with unit spreads; ranges come from `with_spreads`."""
-    ratios = typical_ratios()
+    ratios, matrix = typical_ratios()
     decode_fit = DecodeFit(cases, ratios=ratios)
     decode = decode_fit.constants()
-    prompt_fit = PromptFit(cases, decode, ratios=ratios)
+    prompt_fit = PromptFit(cases, decode, ratios=ratios, matrix=matrix)
     prompt = prompt_fit.constants()
     unit = Spread(low=1.0, high=1.0)
     base = SpeedConstants(
         schema_version=1,
         script="scripts/fit_speed.py",
-        data=str(DATA.relative_to(ROOT)),
+        data=" ".join(str(path.relative_to(ROOT)) for path in (DATA, ADDED)),
         data_sha256=data_hash(),
         fitted=newest(cases),
         decode=decode,
         prompt=prompt,
         split=fit_splits((), None),
         flops_per_byte=ratios,
+        matrix_ratio=matrix,
         decode_spread={"": unit},
         prompt_spread={"": unit},
     )
@@ -315,7 +316,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.check:
         return 0 if speed_constants().data_sha256 == data_hash() else 1
-    cases = usable(load())
+    cases = usable(published())
     constants = with_spreads(fit_constants(cases), cases, left_out(cases, without_each(cases)))
     OUT.write_bytes(encode(constants))
     print(f"{OUT.relative_to(ROOT)}: {len(cases)} rows, {len({case.device_name for case in cases})} devices")

@@ -29,7 +29,7 @@ from probe.machine.ranges import Range
 from scripts.csv_rows import UnreadableError
 from scripts.fit_speed import after_one, fit_constants, left_out, usable, with_spreads, without_each
 from scripts.fit_speed import figures as figures_of
-from scripts.speed_rows import DATA, Case, is_llama_cpp, load, row_key
+from scripts.speed_rows import Case, is_llama_cpp, load, published, row_key
 
 # (median, 90th percentile) as shares; devices never fitted on.
 TARGETS: Final = {
@@ -132,7 +132,7 @@ def estimates(cases: Sequence[Case], *, leave_out: bool) -> dict[int, Given]:
     if not leave_out:
         constants = speed_constants()
         return _given(placed, constants)
-    training = usable(load(DATA))
+    training = usable(published())
     without = without_each(training)
     shared = with_spreads(fit_constants(training), training, left_out(training, without))
     found: dict[int, Given] = {}

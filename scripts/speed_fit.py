@@ -7,7 +7,7 @@ over all rows at once with their derivatives; a test holds both against each oth
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -274,9 +274,10 @@ def _core(label: str | None) -> Prior:
     return Prior(math.log(CORE_RATE[label or "base"] * 1e9), 0.5)
 
 
-def typical_ratios() -> dict[str, float]:
-    """FP32 operations a byte of bandwidth by class, the median over the catalog's GPUs."""
-    found: dict[str, list[float]] = defaultdict(list)
+def typical_ratios() -> tuple[dict[str, float], dict[str, float]]:
+    """Medians of the catalog by class: FP32 operations a byte of bandwidth, matrix units against FP32."""
+    speed: dict[str, list[float]] = defaultdict(list)
+    matrix: dict[str, list[float]] = defaultdict(list)
     for row in all_gpus():
         rate = row.compute.fp32_tflops if row.compute else None
         if not rate or not row.bandwidth_bytes_per_s:
@@ -293,8 +294,14 @@ def typical_ratios() -> dict[str, float]:
         ratio = arithmetic_per_s(device, {"": 0.0}, {}) / row.bandwidth_bytes_per_s
         age = generation(device)
         for key in ("", row.vendor, *((f"{row.vendor}:{age}",) if age else ())):
-            found[key].append(ratio)
-    return {key: round(float(np.median(values)), 2) for key, values in sorted(found.items())}
+            speed[key].append(ratio)
+            if key:
+                matrix[key].append(matrix_ratio(device, {}))
+    return _medians(speed), _medians(matrix)
+
+
+def _medians(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {key: round(float(np.median(found)), 2) for key, found in sorted(values.items())}
 
 
 # -- prompts ------------------------------------------------------------------
@@ -303,12 +310,20 @@ def typical_ratios() -> dict[str, float]:
 class PromptFit:
     """Terms of the prompt's arithmetic, fitted on single-device rows."""
 
-    def __init__(self, cases: Sequence[Case], decode: DecodeConstants, *, ratios: dict[str, float]) -> None:
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        decode: DecodeConstants,
+        *,
+        ratios: dict[str, float],
+        matrix: dict[str, float],
+    ) -> None:
         self.cases = [
             case for case in cases if case.prompt and case.devices_count == 1 and case.prompt_tokens
         ]
         self.decode = decode
         self.ratios = ratios
+        self.matrix = matrix
         self.terms = Terms()
         self.names = [case.device_name for case in self.cases]
         self._columns()
@@ -352,7 +367,7 @@ class PromptFit:
         size = len(self.terms.priors)
         self.design = {term: design(rows, size) for term, rows in columns.items()}
         for line, case in enumerate(self.cases):
-            self.design["rate"][line, matrix] = math.log(matrix_ratio(case.devices[0]))
+            self.design["rate"][line, matrix] = math.log(matrix_ratio(case.devices[0], self.matrix))
             self.design["rate"][line, many] = many_cores(case.prompt_devices[0])
             self.design["rate"][line, large] = large_gpu(case.prompt_devices[0], self.ratios)
 

@@ -33,6 +33,8 @@ from scripts.speed_places import (
 )
 
 DATA: Final = FOLDER / "speed.csv"
+ADDED: Final = FOLDER / "speed_2026.csv"
+ADDED_NUMBERS: Final = 100_000  # lines of ADDED are numbered from here
 EXCLUDED: Final = FOLDER / "excluded.csv"
 GENERATED: Final = 128  # tokens that llama-bench generates where a row does not say
 # Logits and activations of a batch of 512: the least that llama.cpp allocates beside weights and cache.
@@ -282,3 +284,9 @@ def load(path: Path = DATA) -> list[Case]:
         seen.setdefault(whole, line)
         found.append(case._replace(excluded=exclusions().get(row_key(row))))
     return found
+
+
+def published() -> list[Case]:
+    """Every row of both files of published measurements, each with a number of its own."""
+    added = [case._replace(number=ADDED_NUMBERS + case.number) for case in load(ADDED)]
+    return [*load(DATA), *added]

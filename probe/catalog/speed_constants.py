@@ -70,6 +70,7 @@ class SpeedConstants(msgspec.Struct, frozen=True, kw_only=True):
     prompt: PromptConstants
     split: SplitConstants
     flops_per_byte: dict[str, float]  # FP32 operations a byte of bandwidth, where a device's rate is unknown
+    matrix_ratio: dict[str, float]  # rate of the matrix units against FP32, likewise
     decode_spread: dict[str, Spread]
     prompt_spread: dict[str, Spread]
 

@@ -12,6 +12,7 @@ Constants: catalogs/speed.json, fitted by scripts/fit_speed.py on catalogs/bench
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -25,6 +26,7 @@ from probe.estimate.speed_class import (
     arithmetic_per_s,
     class_keys,
     cores,
+    generation,
     kernel_keys,
     term,
     wideness,
@@ -51,13 +53,25 @@ class PromptShape(NamedTuple):
         return 4 * (self.attention_width * reach + self.sliding_width * near)
 
 
-def matrix_ratio(device: SpeedDevice) -> float:
-    """How much faster the matrix units are than FP32; 1 where there are none or nothing is known."""
-    rates = device.compute
-    if rates is None or device.backend == CPU or not rates.fp32_tflops:
+def matrix_ratio(device: SpeedDevice, typical: Mapping[str, float]) -> float:
+    """How much faster the matrix units are than FP32; 1 where there are none or the engine leaves them alone.
+
+    A GPU without rates gets the usual ratio of its generation.
+    """
+    if device.backend == CPU:
         return 1.0
+    if device.backend == "vulkan" and device.vendor == "intel" and not _XE2.match(generation(device) or ""):
+        return 1.0
+    rates = device.compute
+    if rates is None or not rates.fp32_tflops:
+        return next((typical[key] for key in reversed(class_keys(device)) if key in typical), 1.0)
     matrix = max(rates.fp16_tflops or 0.0, rates.bf16_tflops or 0.0)
-    return max(1.0, matrix / rates.fp32_tflops)
+    return max(1.0, matrix * 1e12 / arithmetic_per_s(device, {}, {}))
+
+
+# llama.cpp leaves the matrix units of Intel's older cards alone under Vulkan
+# (ggml_vk_khr_cooperative_matrix_support, ggml/src/ggml-vulkan/ggml-vulkan.cpp#L16251 at b11434).
+_XE2: Final = re.compile(r"xe[2-9]")
 
 
 def many_cores(device: SpeedDevice) -> float:
@@ -87,7 +101,9 @@ def prompt_rate(
         both = (*both, *(f"{key}|experts" for key in keys))
     if old_build:
         both = (*both, *(f"{key}@2024" for key in keys))
-    share = term(c.rate, both) + c.rate.get("matrix", 0.0) * math.log(matrix_ratio(device))
+    share = term(c.rate, both) + c.rate.get("matrix", 0.0) * math.log(
+        matrix_ratio(device, constants.matrix_ratio)
+    )
     if device.backend == CPU:
         share += c.rate.get("cores", 0.0) * many_cores(device)
     else:

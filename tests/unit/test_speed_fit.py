@@ -17,7 +17,7 @@ from scripts.fit_speed import (
     without_each,
 )
 from scripts.speed_fit import DecodeFit, PromptFit, tables_of
-from scripts.speed_rows import Case, load
+from scripts.speed_rows import ADDED_NUMBERS, Case, load, published
 from scripts.speed_terms import Prior, Terms, gauss_newton, weighted_quantile
 
 
@@ -25,6 +25,14 @@ from scripts.speed_terms import Prior, Terms, gauss_newton, weighted_quantile
 def cases() -> list[Case]:
     """A part of the measurements, with every vendor in it."""
     return usable(load())[::6]
+
+
+def test_every_row_of_both_files_has_a_number_of_its_own() -> None:
+    cases = published()
+    assert len({case.number for case in cases}) == len(cases)
+    added = [case for case in cases if case.number >= ADDED_NUMBERS]
+    assert len(added) > 150
+    assert not [case.reason for case in added if case.reason]
 
 
 def test_the_file_belongs_to_its_data() -> None:
@@ -78,8 +86,9 @@ def test_a_device_left_out_has_no_say(cases: list[Case]) -> None:
 
 
 def test_prompt_constants_are_finite_and_cover_every_instruction_set(cases: list[Case]) -> None:
-    ratios = speed_constants().flops_per_byte
-    found = PromptFit(cases, DecodeFit(cases, ratios=ratios).constants(), ratios=ratios).constants()
+    ratios, matrix = speed_constants().flops_per_byte, speed_constants().matrix_ratio
+    decode = DecodeFit(cases, ratios=ratios).constants()
+    found = PromptFit(cases, decode, ratios=ratios, matrix=matrix).constants()
     assert {"cpu:avx2", "cpu:avx512", "cpu:base", "cpu:neon"} <= set(found.core_rate)
     assert all(np.isfinite(list(found.rate.values())))
 

@@ -195,17 +195,45 @@ def test_only_memory_that_outruns_the_cores_ports_is_wide() -> None:
     assert wideness(GPU) == 0.0
 
 
+ARC = SpeedDevice(
+    device="gpu0",
+    vendor="intel",
+    backend="sycl",
+    architecture="Xe-HPG",
+    compute=ComputeRates(fp32_tflops=19.66, fp16_tflops=157.3),
+)
+RADEON = SpeedDevice(
+    device="gpu0",
+    vendor="amd",
+    backend="vulkan",
+    architecture="RDNA 3.0",
+    compute=ComputeRates(fp32_tflops=61.39, fp16_tflops=122.8),
+)
+
+
 @pytest.mark.parametrize(
     ("device", "ratio"),
     [
         (GPU, 330.3 / 82.58),
-        (msgspec.structs.replace(GPU, compute=None), 1.0),
         (msgspec.structs.replace(GPU, compute=ComputeRates(fp32_tflops=11.3)), 1.0),  # no matrix units
-        (msgspec.structs.replace(GPU, compute=ComputeRates(fp16_tflops=22.0)), 1.0),
+        (ARC, 8.0),
+        (msgspec.structs.replace(ARC, backend="vulkan"), 1.0),  # left alone before Xe2
+        (msgspec.structs.replace(ARC, backend="vulkan", architecture="Xe2-HPG"), 8.0),
+        (RADEON, 4.0),  # its FP32 rate counts two operations issued at once
+        (CPU, 1.0),
     ],
 )
-def test_matrix_units_count_where_they_are_known(device: SpeedDevice, ratio: float) -> None:
-    assert matrix_ratio(device) == pytest.approx(ratio)
+def test_matrix_units_count_where_the_engine_uses_them(device: SpeedDevice, ratio: float) -> None:
+    assert matrix_ratio(device, {}) == pytest.approx(ratio, rel=2e-3)
+
+
+@pytest.mark.parametrize("compute", [None, ComputeRates(fp16_tflops=22.0)])
+def test_a_gpu_without_rates_gets_the_usual_ratio_of_its_generation(compute: ComputeRates | None) -> None:
+    unknown = msgspec.structs.replace(GPU, compute=compute)
+    assert matrix_ratio(unknown, {"nvidia": 4.0, "nvidia:ada": 5.0}) == 5.0
+    assert matrix_ratio(unknown, {"nvidia": 4.0}) == 4.0
+    assert matrix_ratio(unknown, {}) == 1.0
+    assert speed_constants().matrix_ratio["intel:xe2-hpg"] == 8.0
 
 
 @pytest.mark.parametrize("flash_attention", [True, False])
