@@ -91,7 +91,7 @@ def _map_blocks(report: ReportDocument, lang: str) -> list[Block]:
     return [
         Paragraph(t("page.map.intro", lang)),
         table,
-        *((Paragraph(note),) if note else ()),
+        *((Paragraph(note, Tone.FAINT),) if note else ()),
         Facts(rows=tuple(_legend(lang))),
         Paragraph(t("page.map.computed_with", lang, examples=written), Tone.FAINT),
     ]

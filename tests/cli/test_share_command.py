@@ -61,7 +61,7 @@ def test_html_is_one_file_that_asks_for_nothing_else(command: list[str], tmp_pat
     ("command", "words"),
     [
         (["doctor", *SPEC], ("Problems and fixes", "문제와 해결 방법")),
-        (["preflight", "vllm", *SPEC], ("What decides", "결정한 것")),
+        (["preflight", "vllm", *SPEC], ("What decides", "판정을 가른 점검")),
         (["preflight", "vllm", "--matrix"], ("Formats", "형식")),
         (["doctor", "--error", "CUDA out of memory", *SPEC], ('lang="en"', 'lang="ko"')),
     ],

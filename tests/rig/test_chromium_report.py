@@ -276,6 +276,20 @@ def test_a_phone_needs_no_scrolling_sideways(window: Browser) -> None:
     assert window.run(small) >= 12
 
 
+@pytest.mark.parametrize("lang", ["ko", "en"])
+def test_a_phone_shows_every_verdict_of_the_model_table(window: Browser, lang: str) -> None:
+    """The verdict is the last column: what is cut off at the edge is the answer."""
+    window.resize(390, 844, mobile=True)
+    window.click(f"[data-set-lang={lang}]")
+    cut = (
+        "const edge = document.querySelector('#model-table').parentElement.getBoundingClientRect().right;"
+        "return [...document.querySelectorAll('#model-table .pill')]"
+        ".filter(one => one.getBoundingClientRect().right > edge + 1).length"
+    )
+    assert window.texts("#model-table .pill")
+    assert window.run(cut) == 0
+
+
 @pytest.mark.parametrize("spec", [OFFICE, SERVER, "RTX 4090; 64GB DDR5-5200 x2; windows 11", "M4 Max 64GB"])
 def test_prints_to_two_sheets_in_either_language(window: Browser, tmp_path: Path, spec: str) -> None:
     window.open(saved(tmp_path, "print.html", page_of(enrich(from_spec(spec)))))
