@@ -47,7 +47,7 @@ def make(kind: str, layers: int, path: Path) -> None:
             pads = [1, 1, 1, 1]
             nodes.append(helper.make_node("Conv", [last, f"w{layer}"], [f"h{layer}"], pads=pads))
         last = f"h{layer}"
-    size = ["rows", WIDTH] if kind == "matmul" else ["rows", 128, 64, 64]
+    size: list[str | int | None] = ["rows", WIDTH] if kind == "matmul" else ["rows", 128, 64, 64]
     graph = helper.make_graph(
         nodes,
         "chain",
