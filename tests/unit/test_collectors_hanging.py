@@ -196,7 +196,9 @@ def test_program_output_in_a_foreign_code_page_survives() -> None:
     assert answer.stdout.endswith(" RTX 4090")
 
 
-def test_missing_program_is_absent() -> None:
+def test_missing_program_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all folders of PATH may be read; one that may not could hold it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
     answer = LocalHost().run(("no-such-program-here",))
     assert answer == Failure(AttemptResult.ABSENT, "no-such-program-here is not installed")
 
