@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from probe.catalog.engines import EngineRelease
 from probe.catalog.limits import limits
 from probe.catalog.model_spec import ModelSpec
 from probe.engines.request import Request
@@ -9,7 +10,7 @@ from probe.engines.vllm import Serving, serve
 from probe.engines.vllm_budget import VllmGpu, gpus_of
 from probe.engines.vllm_command import serve_command
 from probe.engines.vllm_formats import format_refusal
-from probe.engines.vllm_requirements import vllm_verdict
+from probe.engines.vllm_requirements import vllm_releases, vllm_verdict
 from probe.estimate.breakdown import MemoryBreakdown
 from probe.estimate.not_modeled import NotModeledError
 from probe.estimate.speed import depth_tokens, estimate_speed
@@ -79,18 +80,26 @@ class VllmEstimator:
         if serving is None:
             cause = Reason(code="verdict.weights_unknown")
             return self._blank(spec, quantization, (cause,), fits=None, verdict=Verdict.UNKNOWN)
-        return self._answer(spec, weights, serving, full=full)
+        return self._answer(spec, weights, serving, needs.release, full=full)
 
     def serve(self, spec: ModelSpec, weights: WeightBytes) -> Serving | None:
         """The way vLLM would serve it; with a draft beside it, that one's too."""
         return serve(spec, weights, self.request(), self.gpus)
 
-    def _answer(self, spec: ModelSpec, weights: WeightBytes, serving: Serving, *, full: bool) -> Estimate:
+    def _answer(
+        self,
+        spec: ModelSpec,
+        weights: WeightBytes,
+        serving: Serving,
+        release: EngineRelease | None,
+        *,
+        full: bool,
+    ) -> Estimate:
         speed = SpeedFigures() if serving.fits is False else self._speed(spec, weights, serving)
         speed = speed_of(spec, speed)
         room = sum(budget.kv_bytes.value for budget in serving.budgets)
         kv = sum(device.kv_cache_bytes or 0 for device in serving.memory.per_device)
-        causes = serving.causes
+        causes = (*_older_release(release), *serving.causes)
         fit = Fit(
             fits=serving.fits,
             fits_now=serving.fits_now,
@@ -206,6 +215,13 @@ def _once(reasons: Iterable[Reason]) -> Iterator[Reason]:
         if reason not in seen:
             seen.append(reason)
             yield reason
+
+
+def _older_release(release: EngineRelease | None) -> tuple[Reason, ...]:
+    """Which release must be installed, where the newest is not for these GPUs or this driver."""
+    if release is None or release == vllm_releases()[0]:
+        return ()
+    return (Reason(code="vllm.needs.older_release", values={"version": release.version}),)
 
 
 def _split_of(serving: Serving) -> Split:

@@ -9,6 +9,7 @@ from probe.catalog.from_spec import from_spec
 from probe.catalog.models import find_model
 from probe.recommender.answer import Estimate, PlacementKind, Verdict
 from probe.recommender.estimators import answer_of
+from probe.recommender.fit_vllm import VllmEstimator
 from probe.recommender.options import Options
 
 H100 = "NVIDIA H100 SXM; 128GB DDR5-4800 x8; ubuntu 24.04"
@@ -47,3 +48,14 @@ def test_without_shapes_nothing_is_computed() -> None:
     found = answer(H100, "llama-3.1-8b", "bf16", dimensions=None)
     assert (found.fits, found.verdict, found.command) == (None, Verdict.UNKNOWN, None)
     assert "verdict.weights_unknown" in {reason.code for reason in found.reasons}
+
+
+def test_release_that_must_be_installed_is_named() -> None:
+    """vLLM 0.33 has no code for compute capability 7.0; 0.19.1 has."""
+    model, code = find_model("qwen3-8b"), "vllm.needs.older_release"
+    machine = enrich(from_spec("Tesla V100-SXM2-32GB; 64GB DDR4-2666 x4; ubuntu 22.04"))
+    answer = VllmEstimator(machine, Options()).best(model)
+    named = [reason.values["version"] for reason in answer.reasons if reason.code == code]
+    assert (answer.fits, named) == (True, ["0.19.1"])
+    newest = VllmEstimator(enrich(from_spec("RTX 4090; ubuntu 24.04")), Options()).best(model)
+    assert code not in {reason.code for reason in newest.reasons}
