@@ -80,26 +80,18 @@ class VllmEstimator:
         if serving is None:
             cause = Reason(code="verdict.weights_unknown")
             return self._blank(spec, quantization, (cause,), fits=None, verdict=Verdict.UNKNOWN)
-        return self._answer(spec, weights, serving, needs.release, full=full)
+        return self._answer(spec, weights, serving, full=full)
 
     def serve(self, spec: ModelSpec, weights: WeightBytes) -> Serving | None:
         """The way vLLM would serve it; with a draft beside it, that one's too."""
         return serve(spec, weights, self.request(), self.gpus)
 
-    def _answer(
-        self,
-        spec: ModelSpec,
-        weights: WeightBytes,
-        serving: Serving,
-        release: EngineRelease | None,
-        *,
-        full: bool,
-    ) -> Estimate:
+    def _answer(self, spec: ModelSpec, weights: WeightBytes, serving: Serving, *, full: bool) -> Estimate:
         speed = SpeedFigures() if serving.fits is False else self._speed(spec, weights, serving)
         speed = speed_of(spec, speed)
         room = sum(budget.kv_bytes.value for budget in serving.budgets)
         kv = sum(device.kv_cache_bytes or 0 for device in serving.memory.per_device)
-        causes = (*_older_release(release), *serving.causes)
+        causes = (*_older_release(vllm_verdict(self.machine).release), *serving.causes)
         fit = Fit(
             fits=serving.fits,
             fits_now=serving.fits_now,

@@ -140,3 +140,11 @@ def test_refusal_says_why() -> None:
 def test_models_that_vllm_does_not_load_are_refused(model: str) -> None:
     """No registered method reads BitNet's packing; Mllama was dropped after 0.10.2 (registry.py)."""
     assert preflight(_server("H200"), Ask(model=find_model(model))).verdict is Verdict.NOT_READY
+
+
+@pytest.mark.parametrize("quantization", ["Q4_K_M", "bnb-nf4"])
+def test_formats_of_plugins_fail_by_their_own_check_alone(quantization: str) -> None:
+    """GGUF and bitsandbytes left the package of vLLM; weights that would fit do not make the cache fail."""
+    made = preflight(_server("RTX 3090"), Ask(model=find_model("qwen3-8b"), quantization=quantization))
+    assert "quant_supported" in _failed(made)
+    assert "kv_fit" not in _failed(made)

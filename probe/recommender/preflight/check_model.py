@@ -111,6 +111,9 @@ def judge_kv_fit(situation: Situation) -> Check | None:
         return unknown("kv_fit", **values)
     seen = format_gib(min(budget.kv_bytes.value for budget in answer.budgets))
     if not answer.fits:
+        lowest = situation.lowest_capability
+        if lowest is not None and format_refusal(served.quantization, lowest) is not None:
+            return None  # it is the format that fails
         return check("kv_fit", Result.FAIL, seen, fix="fix_none", **values)
     if asked.context < wanted.context:
         trained = situation.ask.model.max_context if situation.ask.model is not None else None

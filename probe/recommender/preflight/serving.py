@@ -14,6 +14,7 @@ from probe.estimate.weight_bytes import WeightBytes
 from probe.estimate.weights import checkpoint_weights
 
 _PLAIN = "bf16"
+_ANY_GPU = (99, 0)  # what is refused here is refused by every GPU
 # Our names of formats for the catalog's methods; a method without one is no choice of ours.
 _FORMAT_OF = {"fp8": "fp8", "awq": "awq", "gptq": "gptq-int4", "nvfp4": "nvfp4"}
 _COUNTS = (2, 4, 8, 16)
@@ -106,9 +107,9 @@ def _in_format(
     except NotModeledError as error:
         return msgspec.structs.replace(made, trouble=str(error))
     except UnknownNameError:
-        if quantization != stored_format(spec):
+        if quantization != stored_format(spec) and format_refusal(quantization, _ANY_GPU) is None:
             raise
-        return msgspec.structs.replace(made, trouble=quantization)  # the maker's own, no engine format
+        return msgspec.structs.replace(made, trouble=quantization)  # the maker's own, or a plugin's
     made = msgspec.structs.replace(made, weights=weights)
     if not gpus:
         return made
