@@ -34,8 +34,8 @@ Written by `scripts/release/licences.py`.
 """
 _EXECUTABLE = """
 The executable also holds CPython and its libraries (PSF-2.0; zlib, bzip2, xz (0BSD), libffi (MIT), expat
-(MIT), and OpenSSL's libcrypto (Apache-2.0) where Python was built with them) and the starter of PyInstaller
-(GPL-2.0-or-later with an exception that allows any licence for what it starts).
+(MIT), where Python was built with them) and the starter of PyInstaller (GPL-2.0-or-later with an exception
+that allows any licence for what it starts).
 
 ## Data
 Figures and names only; every row of `catalogs/` names its own source and date.
