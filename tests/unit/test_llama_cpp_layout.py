@@ -70,9 +70,10 @@ def test_experts_on_the_host_are_brought_to_the_gpu_one_matrix_at_a_time() -> No
     assert (gpu.compute_bytes or 0) >= (plain.compute_bytes or 0)
 
 
-def test_an_unknown_cache_leaves_the_weights_exact_and_the_rest_unknown() -> None:
-    spec = CATALOG["deepseek-ai/DeepSeek-V4-Flash"]
-    (cpu,) = laid_out(spec, LayerSplit()).per_device
+def test_an_unknown_buffer_leaves_the_weights_exact_and_the_sum_unknown() -> None:
+    """Batches of one token take a graph of their own there, which is not modeled."""
+    spec = CATALOG["MiniMaxAI/MiniMax-M3"]
+    (cpu,) = laid_out(spec, LayerSplit(), ubatch=1).per_device
     assert cpu.weights_bytes == gguf_weights(spec, "Q4_K_M").loaded_bytes
     assert cpu.compute_bytes is None
     assert cpu.total_bytes is None
