@@ -148,3 +148,23 @@ def test_formats_of_plugins_fail_by_their_own_check_alone(quantization: str) -> 
     made = preflight(_server("RTX 3090"), Ask(model=find_model("qwen3-8b"), quantization=quantization))
     assert "quant_supported" in _failed(made)
     assert "kv_fit" not in _failed(made)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "older"), [("Tesla P40", "torch==2.7.1"), ("Tesla V100-SXM2-32GB", "torch==2.10.0")]
+)
+def test_transformers_names_the_pytorch_that_has_code_for_an_old_gpu(gpu: str, older: str) -> None:
+    """Architectures compiled into PyPI's wheels: catalogs/engines/torch.json."""
+    ask = Ask(engine="transformers")
+    document = preflight_document(preflight(_server(gpu), ask), ask, "server", "en")
+    (found,) = [check for check in document.checks if check.id == "compute_capability"]
+    assert found.result == "warn"
+    assert older in (found.fix or "")
+
+
+def test_card_that_is_left_out_does_not_refuse_the_format() -> None:
+    machine = _server("RTX 4090; Tesla P100 12GB; 128GB DDR4-2666 x4")
+    made = preflight(machine, Ask(model=find_model("qwen3-14b")))
+    results = {check.id: check.result for check in made.checks}
+    assert (results["compute_capability"], results["quant_supported"]) == (Result.WARN, Result.PASS)
+    assert made.verdict is not Verdict.NOT_READY

@@ -22,9 +22,10 @@ _REFUSED_BY_SHAPE: Final = ("heads", "kv_heads", "groups")
 
 def judge_quant_supported(situation: Situation) -> Check | None:
     """The weight format on this GPU: native, weight only, through a plugin or not at all."""
-    served, lowest = situation.served, situation.lowest_capability
+    served = situation.served
     if served is None or situation.ask.build is not None:
         return None
+    lowest = _lowest_used(situation)
     name = served.quantization
     if lowest is None:
         return unknown("quant_supported", format=name)
@@ -43,6 +44,14 @@ def judge_quant_supported(situation: Situation) -> Check | None:
     if row is not None and support_on(row, capability) == "weight_only":
         return check("quant_supported", Result.WARN, name, fix="fix_weight_only", **values)
     return passed("quant_supported", name, **values)
+
+
+def _lowest_used(situation: Situation) -> tuple[int, int] | None:
+    """Of the GPUs that would serve: one that the release has no code for does not count."""
+    answer = situation.served.answer if situation.served is not None else None
+    if answer is None or situation.lowest_capability is None:
+        return situation.lowest_capability
+    return min(budget.gpu.capability for budget in answer.budgets)
 
 
 def judge_weights_fit(situation: Situation) -> Check | None:
@@ -111,7 +120,7 @@ def judge_kv_fit(situation: Situation) -> Check | None:
         return unknown("kv_fit", **values)
     seen = format_gib(min(budget.kv_bytes.value for budget in answer.budgets))
     if not answer.fits:
-        lowest = situation.lowest_capability
+        lowest = _lowest_used(situation)
         if lowest is not None and format_refusal(served.quantization, lowest) is not None:
             return None  # it is the format that fails
         return check("kv_fit", Result.FAIL, seen, fix="fix_none", **values)

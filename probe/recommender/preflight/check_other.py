@@ -8,14 +8,19 @@ from typing import Final
 
 import msgspec
 
+from probe.catalog.cuda import code_runs, torch_releases
 from probe.catalog.engines import EngineSpec, builds_of
+from probe.catalog.versions import version_key
+from probe.engines.vllm_formats import written
 from probe.errors import FactValue
 from probe.machine import AcceleratorState
 from probe.recommender.preflight.situation import Check, Result, Situation, check, passed
 from probe.units import format_gib
 
+_READ_WHEELS: Final = "x86_64"
 _SOFT: Final = ("llama.cpp", "ollama", "lmstudio", "transformers", "mlx-lm")
 _MLX: Final = "mlx-lm"
+_ON_TORCH: Final = "transformers"  # brings no code of its own, but the PyTorch that pip installs
 _SOFT_CHECKS: Final = frozenset(
     {
         "os", "wsl2", "python", "venv_clean", "cpu_isa", "gpu_present", "driver", "driver_cuda",
@@ -58,6 +63,8 @@ def judge(name: str, situation: Situation, judged: Callable[[Situation], Check |
     engine = situation.engine
     if name == "gpu_present" and (found := _other_device(situation)) is not None:
         return found
+    if name == "compute_capability" and engine.id == _ON_TORCH and (found := _torch_code(situation)):
+        return found
     if name == "weights_fit" and is_soft(engine):
         return _gguf_fit(situation)
     made = judged(situation)
@@ -89,6 +96,27 @@ def _other_device(situation: Situation) -> Check | None:
             return passed("gpu_present", ", ".join(sorted(set(names))))
         return check("gpu_present", Result.WARN, "-", fix="fix_cpu")
     return None
+
+
+def _torch_code(situation: Situation) -> Check | None:
+    """A warning where the newest PyTorch of PyPI holds no code for the GPU, with the newest that does."""
+    lowest = situation.lowest_capability
+    if lowest is None or not situation.usable or not situation.linux or situation.arm:
+        return None
+    rows = [row for row in torch_releases() if row.archs and row.architecture == _READ_WHEELS]
+    rows.sort(key=lambda row: version_key(row.version), reverse=True)
+    able = next((row for row in rows if code_runs(row.archs, (), written(lowest))), None)
+    if not rows or able is rows[0]:
+        return None
+    return check(
+        "compute_capability",
+        Result.WARN,
+        written(lowest),
+        fix="fix_torch" if able is not None else "fix_no_torch",
+        need=rows[0].archs[0],
+        version=f"PyTorch {rows[0].version}",
+        older=able.version if able is not None else None,
+    )
 
 
 def _gguf_fit(situation: Situation) -> Check | None:
