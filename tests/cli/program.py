@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,10 +26,16 @@ class Outcome(NamedTuple):
         return self.stderr.decode("utf-8")
 
 
-def run_probe(*arguments: str, folder: Path, encoding: str = "utf-8", **environment: str) -> Outcome:
+def run_probe(
+    *arguments: str,
+    folder: Path,
+    encoding: str = "utf-8",
+    before: Sequence[str] = (),
+    **environment: str,
+) -> Outcome:
     """`probe ARGUMENTS` in `folder`, with a state folder of its own and English unless told otherwise."""
     process = subprocess.run(
-        [sys.executable, "-m", "probe", *arguments],
+        [*before, sys.executable, "-m", "probe", *arguments],
         cwd=folder,
         env={
             "PATH": os.environ["PATH"],

@@ -14,6 +14,7 @@ import pytest
 from probe.errors import InputError
 from probe.report import write
 from probe.report.share import MOST_KEPT, Owner, file_stem, share_files
+from tests.fakes.permissions import bound_by_permissions
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TIME: Final = "2026-11-20T09:00:00Z"
@@ -178,12 +179,23 @@ def test_a_folder_that_takes_nothing_is_one_sentence() -> None:
     assert refused.value.key in ("share.read_only", "share.gone")
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(bound_by_permissions() is None, reason="permissions bind nobody here")
 def test_a_read_only_folder_is_one_sentence(tmp_path: Path) -> None:
+    script = f"""
+import sys
+sys.path[:0] = {[str(ROOT)]!r}
+from pathlib import Path
+from probe.errors import InputError
+from tests.unit.test_share import KIM, share
+try:
+    share(Path({str(tmp_path)!r}), KIM)
+except InputError as error:
+    print(error.key)
+"""
     tmp_path.chmod(0o500)
-    with pytest.raises(InputError) as refused:
-        share(tmp_path, KIM)
-    assert refused.value.key == "share.read_only"
+    command = [*(bound_by_permissions() or ()), sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    assert done.stdout.strip() == "share.read_only"
 
 
 def test_drafts_of_killed_runs_are_swept_and_young_ones_left(tmp_path: Path) -> None:
