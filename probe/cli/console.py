@@ -1,10 +1,12 @@
 """stdout is data, stderr is talk; neither ever dies of a letter the console lacks."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterable
 from typing import Final, TextIO
 
+from probe.errors import InputError
 from probe.render.text import fit_encoding
 
 _DEFAULT_WIDTH: Final = 80
@@ -39,15 +41,15 @@ def print_bytes(data: bytes | Iterable[bytes]) -> None:
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:
         for piece in pieces:
-            _write(sys.stdout, piece.decode("utf-8"))
+            print_text(piece.decode("utf-8"))
         return
     try:
         sys.stdout.flush()
         for piece in pieces:
             buffer.write(piece)
         buffer.flush()
-    except BrokenPipeError:
-        _close_quietly(sys.stdout)
+    except OSError as error:
+        _give_up(sys.stdout, error)
 
 
 def _write(stream: TextIO | None, text: str) -> None:
@@ -56,8 +58,21 @@ def _write(stream: TextIO | None, text: str) -> None:
     try:
         stream.write(fit_encoding(text, stream.encoding or "utf-8"))
         stream.flush()
-    except BrokenPipeError:
-        _close_quietly(stream)
+    except OSError as error:
+        _give_up(stream, error)
+
+
+def _give_up(stream: TextIO, error: OSError) -> None:
+    """Stop writing there: without a word where nobody reads any more, else saying why.
+
+    Raises:
+        InputError: what should take the answer cannot, a full disk for example.
+    """
+    _close_quietly(stream)
+    # Windows says "invalid argument" of a pipe whose reader has gone.
+    gone = isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL)
+    if not gone and stream is not sys.stderr:
+        raise InputError("cli.output.stdout_failed", detail=error.strerror or str(error)) from error
 
 
 def _close_quietly(stream: TextIO) -> None:

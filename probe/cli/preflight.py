@@ -175,7 +175,7 @@ def _judge_folder(folder: Path, ask: "Ask", wanted: "Wanted", session: Session) 
     from probe.report.read import read_machine
 
     if not folder.is_dir():
-        raise InputError("cli.model.no_file", text=str(folder))
+        raise InputError("cli.usage.no_machines_folder", path=str(folder))
     found: list[Machine] = []
     unreadable: dict[str, ProbeError] = {}
     for path in sorted(folder.glob("*.json")):

@@ -100,3 +100,9 @@ def test_wrong_requests_end_with_2_and_one_line(arguments: list[str], tmp_path: 
     done = run_probe("preflight", *arguments, folder=tmp_path)
     assert (done.code, done.text) == (2, "")
     assert len(done.talk.strip().splitlines()) == 1
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    outcome = run_probe("preflight", "vllm", "--machines", "nowhere", folder=tmp_path)
+    assert (outcome.code, outcome.stdout) == (2, b"")
+    assert "No folder at nowhere" in outcome.talk

@@ -4,12 +4,14 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.cli.program import run_probe
+from tests.cli.program import ROOT, run_probe
 
 SPEC = ("scan", "--as", "RTX 4090; 64GB DDR5-5600 x2")
 
@@ -168,3 +170,23 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
         check=False,
     )
     assert (process.returncode, process.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize("form", [(), ("--json",), ("--format", "html")])
+def test_a_full_disk_is_no_fault_of_ours(tmp_path: Path, form: tuple[str, ...]) -> None:
+    """`probe --json > report.json` on a full disk: said, and the exit code tells the script."""
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "probe", *SPEC, *form],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "LANG": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=120,
+            check=False,
+        )
+    assert process.returncode == 2
+    assert b"No space left on device" in process.stderr
+    assert b"our fault" not in process.stderr
