@@ -19,7 +19,7 @@ from probe.engines.llama_cpp import brought_cache, cells_of, hparams_of
 from probe.engines.request import Request
 from probe.estimate.compute_buffer import batch_of, computed_buffers, output_buffer_bytes
 from probe.estimate.kv_cache import kv_bytes_per_layer
-from probe.estimate.not_modeled import NotModeledError
+from probe.estimate.not_modeled import UNKNOWN_ARCHITECTURE, NotModeledError
 from probe.estimate.recurrent_state import state_bytes_per_layer
 
 
@@ -34,6 +34,8 @@ def row_of(spec: ModelSpec, context: int) -> StoredBuffers:
     cells = cells_of(h, asked)
     batch = batch_of(cells, ubatch=asked.ubatch, flash_attention=True)
     found = computed_buffers(spec, h, batch)
+    if found.counts_layers:  # a row has no place for that
+        raise NotModeledError(UNKNOWN_ARCHITECTURE, architecture=h.architecture)
     caches = kv_bytes_per_layer(
         h, cells, type_k=asked.kv_type_k, type_v=asked.kv_type_v, flash_attention=True
     )

@@ -155,7 +155,9 @@ def _placement(plan: LayerPlan, layers: int, brought: BroughtBytes) -> Devices:
     gpus = len(numbers) - 1
     # llama_context, src/llama-context.cpp#L440: every layer on several GPUs, no tensor moved by hand
     pipeline = gpus > 1 and not plan.keeps_layers_on_host
-    return Devices(len(numbers), with_layers, numbers[plan.output_device], brought, pipeline)
+    owned = [plan.layers_of(name) for name in plan.devices[1:]]
+    ranges = tuple((own[0], own[-1] + 1) if own else (0, 0) for own in owned)
+    return Devices(len(numbers), with_layers, numbers[plan.output_device], brought, pipeline, ranges)
 
 
 def _compute(

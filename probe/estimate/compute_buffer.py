@@ -7,7 +7,7 @@ out to the engine's last digit.
 
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from probe.catalog.buffer_table import StoredBuffers
 from probe.catalog.model_spec import ModelSpec
@@ -22,6 +22,10 @@ from probe.estimate.kv_cache import CacheCells
 from probe.estimate.llama_hparams import Hparams
 from probe.estimate.not_modeled import UNKNOWN_SHAPES, NotModeledError
 
+# DeepSeek V4's layers leave room of many sizes behind, and where the peak lies changes with their
+# number; every layer of MiniMax-M3 has copies of its own of what the GPU reads from the host.
+_EACH_LAYER: Final = frozenset({"minimax-m3"})
+_WHOLE: Final = frozenset({"deepseek4"}) | _EACH_LAYER
 BroughtBytes = tuple[tuple[str, int], ...]  # weights by name, and the cache of a layer
 
 
@@ -33,6 +37,7 @@ class Devices(NamedTuple):
     of_output: int
     brought: BroughtBytes = ()  # read from host memory: on the first GPU for a large batch
     pipeline: bool = False  # several GPUs work on several batches at once
+    layers: tuple[tuple[int, int], ...] = ()  # of each GPU: its first one and the one behind its last
 
     @property
     def cpu(self) -> int:
@@ -88,6 +93,8 @@ def device_buffer_bytes(known: "Buffers | StoredBuffers", devices: Devices) -> t
         has_head = gpu == devices.of_output
         if not (has_head or gpu in devices.with_layers):
             sizes.append(0)
+        elif devices.pipeline and isinstance(known, Buffers) and known.counts_layers:
+            sizes.append(known.of_layers(*devices.layers[gpu]))
         elif devices.pipeline:
             sizes.append(known.last if has_head else known.middle if gpu else known.first)
         else:
@@ -114,7 +121,18 @@ class Buffers:
         self._batch = batch
         self._sequence = _sequence(shapes, h)
 
-    def _graph(self, *, continued: bool = False) -> Graph:
+    @property
+    def counts_layers(self) -> bool:
+        """Whether a GPU takes more for each further layer it holds."""
+        return self._h.architecture in _EACH_LAYER
+
+    def of_layers(self, first: int, behind: int) -> int:
+        """One of several GPUs that work on several batches at once, with these layers."""
+        graph = self._graph(continued=first > 0, sequence=tuple(range(first, behind)))
+        peaks = offload_peaks(graph, PIPELINE_COPIES)
+        return peaks.whole if behind == self._h.layers else peaks.layers
+
+    def _graph(self, *, continued: bool = False, sequence: tuple[int, ...] | None = None) -> Graph:
         """The short graph; a file's sizes may contradict each other, and then there is none."""
         shapes = self._shapes
         builder = Builder(
@@ -122,7 +140,7 @@ class Buffers:
             self._batch,
             shapes.outside,
             shapes.layers,
-            sequence=self._sequence,
+            sequence=sequence or self._sequence,
             continued=continued,
         )
         try:
@@ -211,8 +229,7 @@ def _buffers(shapes: Shapes, h: Hparams, batch: Batch) -> Buffers:
 @lru_cache(maxsize=1024)
 def _sequence(shapes: Shapes, h: Hparams) -> tuple[int, ...]:
     """The layers of the short graph."""
-    if h.architecture == "deepseek4":
-        # Its layers leave room of many sizes behind, and where the peak lies changes with their number.
+    if h.architecture in _WHOLE:
         return tuple(range(h.layers))
     used = h.experts_used or (0,) * h.layers
     columns = (shapes.kinds, h.sliding, h.recurrent, h.cached, h.kv_heads, used, h.indexer_full)

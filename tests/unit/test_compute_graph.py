@@ -208,3 +208,18 @@ def test_what_the_table_does_not_hold_is_computed() -> None:
     ]
     usual, longer, smaller = (total or 0 for total in totals)
     assert longer > usual > smaller > 0
+
+
+def test_each_layer_of_minimax_m3_on_a_gpu_has_copies_of_its_own() -> None:
+    """Its views of what lies on the host are copied one by one; llama.cpp b11434 with simulated GPUs.
+
+    A conversation as long as the context, 8,192 tokens: one GPU, then two with half the layers each.
+    """
+    spec = CATALOG["MiniMaxAI/MiniMax-M3"]
+    weights = gguf_weights(spec, "F16")
+    found = []
+    for shares in ((("gpu0", 1.0),), (("gpu0", 0.5), ("gpu1", 0.5))):
+        split = LayerSplit(gpu_layers=61, shares=shares)
+        devices = lay_out(spec, weights, Request(context=8192), split, backend="cuda").per_device
+        found.append([device.compute_bytes for device in devices if device.device != "cpu"])
+    assert found == [[1194020864], [2338136064, 4514447360]]

@@ -77,7 +77,8 @@ def _inputs(b: Builder) -> BlockInputs:
         made["cell of position"] = g.input(positions, streams, type_bytes=I32)
         made["block of cell"] = g.input(cells, streams, type_bytes=I32)
         mask = b.cache().mask
-        made["block mask"] = g.new(mask.ne, mask, type_bytes=F32)
+        # made once, where the first layers run
+        made["block mask"] = g.input(*mask.ne) if b.continued else g.new(mask.ne, mask, type_bytes=F32)
     return BlockInputs(
         made["block keys"],
         made["block bias"],

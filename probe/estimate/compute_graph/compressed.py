@@ -50,9 +50,12 @@ def deepseek_4(b: Builder, recipe: Recipe) -> Graph:
     """The whole model."""
     g, h = b.g, b.h
     streams = h.number("hyper_connection.count", 4)
-    stream = b.embeddings()
-    g.expand(b.cache(sliding=True).mask)
-    stream = g.new((h.embedding, streams, b.n), g.view(stream, (h.embedding, 1, b.n)))
+    if b.continued:
+        stream = g.input(h.embedding, streams, b.n)
+    else:
+        table = b.embeddings()
+        g.expand(b.cache(sliding=True).mask)
+        stream = g.new((h.embedding, streams, b.n), g.view(table, (h.embedding, 1, b.n)))
     for index in b.sequence:
         b.enter(index)
         x, post, mixed = _narrow(b, stream, "hc_attn")

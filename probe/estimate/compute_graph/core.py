@@ -71,7 +71,7 @@ class Core:
         self.index = -1
         self.made: dict[str, Tensor] = {}  # what is made once and several layers use
         self.wide: Tensor | None = None  # the whole input embedding where it is wider than the stream
-        self._continued = continued
+        self.continued = continued
         self._handed: Tensor | None = None  # the stream of the layers before
 
     # -- weights -----------------------------------------------------------------------
@@ -146,7 +146,7 @@ class Core:
         """
         g, n, narrow = self.g, self.n, self.h.embedding
         full = width or narrow
-        if self._continued:
+        if self.continued:
             self._handed = g.input(narrow, n)
             if full != narrow:
                 self.wide = g.input(full, n)
@@ -155,10 +155,7 @@ class Core:
         def looked_up(ids: Tensor) -> Tensor:
             rows = g.new((narrow, n), ids)
             rows.on_host = True
-            if full != narrow:
-                rows = g.new((full, n), rows)
-                rows.on_host = True
-            return rows
+            return rows if full == narrow else g.new((full, n), rows)  # widened where the next node runs
 
         tokens = g.input(n, type_bytes=I32)
         self.made["tokens"] = tokens

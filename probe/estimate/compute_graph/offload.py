@@ -38,9 +38,9 @@ def offload_peaks(graph: Graph, copies: int = 1) -> OffloadPeaks:
     """
     first = 1 + max((index for index, node in enumerate(graph.nodes) if node.on_host), default=-1)
     on_host, nodes = graph.nodes[:first], graph.nodes[first:]
-    host = copies * sum(_aligned(leaf.size) for leaf in graph.leafs if leaf.on_host)
-    host += sum(_aligned(node.size) for node in on_host if _has_memory(node))
-    brought = _bring_inputs(nodes, {id(node) for node in on_host}, keep=copies > 1)
+    originals = _bring_inputs(nodes, {id(node) for node in on_host}, keep=copies > 1)
+    host = _host_peak([leaf for leaf in graph.leafs if leaf.on_host], on_host, originals, copies)
+    brought = [copy for _, copy in originals]
     spare = [_copy_of(tensor, keep=True) for tensor in brought for _ in range(copies - 1)]
     for node in nodes:
         if node.gpu_extra:
@@ -55,32 +55,61 @@ def offload_peaks(graph: Graph, copies: int = 1) -> OffloadPeaks:
     return OffloadPeaks(layers, allocation.buffer.peak, host, readings)
 
 
-def _bring_inputs(nodes: list[Tensor], on_host: set[int], *, keep: bool) -> list[Tensor]:
-    """Replace what the GPU reads from the host by copies; returns them in order of first use."""
-    copies: dict[int, Tensor] = {}
+def _host_peak(
+    leafs: list[Tensor], nodes: list[Tensor], brought: list[tuple[Tensor, Tensor]], copies: int
+) -> int:
+    """Bytes of the host's buffer: inputs, and look-ups kept until the GPU has copied them."""
+    for tensor, _ in brought:
+        (tensor.view_of or tensor).output = True
+    spare = [_copy_of(leaf, keep=True) for leaf in leafs for _ in range(copies - 1)]
+    if copies > 1:
+        for leaf in leafs:
+            leaf.output = True
+    allocation = Allocation(CPU_ALIGNMENT)
+    allocation.run([*leafs, *spare], nodes)
+    return allocation.buffer.peak
+
+
+def _bring_inputs(nodes: list[Tensor], on_host: set[int], *, keep: bool) -> list[tuple[Tensor, Tensor]]:
+    """Replace what the GPU reads from the host by copies; returns both in order of first use.
+
+    A view is copied where an operation reads it, with the gaps between its rows.
+    """
+    copies: dict[int, tuple[Tensor, Tensor]] = {}
     for node in nodes:
+        if _is_view(node) and (node.srcs[0].on_host or id(node.srcs[0]) in on_host):
+            on_host.add(id(node))
+            continue
         srcs = list(node.srcs)
         for index, operand in enumerate(srcs):
             if (operand.leaf and operand.on_host) or id(operand) in on_host:
-                copy = copies.get(id(operand))
-                if copy is None:
-                    copy = copies[id(operand)] = _copy_of(operand, keep=keep)
-                srcs[index] = copy
+                if id(operand) not in copies:
+                    copies[id(operand)] = operand, _copy_of(operand, keep=keep)
+                srcs[index] = copies[id(operand)][1]
         node.srcs = tuple(srcs)
         if node.view_of is not None and id(node.view_of) in copies:
-            node.view_of = copies[id(node.view_of)]
+            node.view_of = copies[id(node.view_of)][1]
     return list(copies.values())
 
 
 def _copy_of(tensor: Tensor, *, keep: bool) -> Tensor:
     copy = Tensor(tensor.ne, tensor.type, ())
+    copy.size = _span(tensor)
     copy.output = keep
     return copy
 
 
-def _has_memory(node: Tensor) -> bool:
-    return not node.external and node.view_of is None and not node.inplace
+def _is_view(node: Tensor) -> bool:
+    """Another shape of the same memory, not an operation in place."""
+    return node.view_of is not None and len(node.srcs) == 1 and not node.brings
 
 
-def _aligned(size: int) -> int:
-    return -(-size // CPU_ALIGNMENT) * CPU_ALIGNMENT
+def _span(tensor: Tensor) -> int:
+    """Bytes from a view's first number to its last (ggml_dup_tensor_layout keeps the strides)."""
+    base = tensor.view_of
+    if base is None or tensor.size >= base.size or len(base.ne) < 2 or tensor.ne[0] == base.ne[0]:
+        return tensor.size
+    rows = base.size // (base.ne[0] * base.type)
+    if tensor.size % rows:
+        return tensor.size
+    return (rows - 1) * base.ne[0] * base.type + tensor.size // rows
