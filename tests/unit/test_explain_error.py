@@ -362,6 +362,63 @@ CASES = [
         "driver_too_old",
         ("run this where the error came up",),
     ),
+    (
+        "ValueError: The quantization method fp8 is not supported for the current GPU. Minimum capability: 89. Current capability: 75.",
+        T4,
+        "vllm_quantization_too_new",
+        ("compute capability 7.5", "--matrix"),
+    ),
+    (
+        "ValueError: Model architectures ['Qwen3NextForCausalLM'] are not supported for now. Supported architectures:",
+        RTX_4090,
+        "vllm_unknown_architecture",
+        ("Qwen3NextForCausalLM", "Update vLLM"),
+    ),
+    (
+        "ValueError: User-specified max_model_len (262144) is greater than the derived max_model_len (max_position_embeddings=40960 or model_max_length=None in model's config.json).",
+        RTX_4090,
+        "vllm_longer_than_trained",
+        ("262,144", "--max-model-len 40960"),
+    ),
+    (
+        "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}",
+        RTX_4090,
+        "vllm_engine_core",
+        ("further up",),
+    ),
+    (
+        "ValueError: The checkpoint you are trying to load has model type `qwen3_next` but Transformers does not recognize this architecture.",
+        RTX_4090,
+        "transformers_unknown_model",
+        ("qwen3_next", "pip install -U transformers"),
+    ),
+    (
+        "OSError: You are trying to access a gated repo.\nMake sure to have access to it at https://huggingface.co/meta-llama/Llama-3.1-8B.",
+        RTX_4090,
+        "hub_gated",
+        ("HF_TOKEN",),
+    ),
+    (
+        "ImportError: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.32' not found (required by vllm/_C.abi3.so)",
+        RTX_4090,
+        "libc_too_old",
+        ("GLIBC_2.32", "container image"),
+    ),
+    (
+        "ImportError: /venv/lib/python3.12/site-packages/vllm/_C.abi3.so: undefined symbol: _ZN3c1013MessageLoggerC1EPKciib",
+        RTX_4090,
+        "undefined_symbol",
+        ("fresh environment",),
+    ),
+    (
+        "torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:3356, unhandled system error",
+        ("2x RTX 4090; 64GB", "580.95.05"),
+        "nccl_failed",
+        ("Usable GPUs here: 2", "NCCL_DEBUG=INFO"),
+    ),
+    ("Bus error (core dumped)", RTX_4090, "shared_memory_short", ("--ipc=host",)),
+    ("OSError: [Errno 98] Address already in use", RTX_4090, "port_in_use", ("ss -ltnp",)),
+    ("OSError: [Errno 28] No space left on device", RTX_4090, "disk_full", ("HF_HOME",)),
 ]
 
 
@@ -427,7 +484,7 @@ def test_the_cause_is_told_and_the_line_that_only_reports_the_end_is_left_out() 
 @pytest.mark.parametrize(
     "text",
     [
-        "Address already in use",
+        "Connection refused",
         "INFO: Application startup complete.",
         "this model fits into memory",
         "the driver is fine and the device is ready",
