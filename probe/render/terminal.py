@@ -26,7 +26,7 @@ from probe.render.page import (
     Table,
     Tone,
 )
-from probe.render.text import cell_width, clean
+from probe.render.text import cell_width, clean, pieces, wrap_pieces
 
 MIN_WIDTH: Final = 40
 MAX_WIDTH: Final = 120
@@ -139,17 +139,52 @@ def _table(block: Table, width: int) -> RichTable:
     rows = [[row[index] for index in shown] for row in block.rows]
     texts, gap, fits = _fitting(columns, rows, width)
     table = RichTable(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
-    for column in columns:
+    titles = [column.title for column in columns]
+    lines = _in_lines(columns, [titles, *texts], gap, width) if fits else None
+    for column, title in zip(columns, lines[0] if lines else titles, strict=True):
         table.add_column(
-            _text(column.title),
+            Text(title) if lines else _text(title),
             justify="right" if column.right else "left",
             # Where even the short texts are too wide, a text over two lines is better than one cut off.
             no_wrap=fits and not column.wraps,
             overflow="fold",
         )
-    for row, written in zip(rows, texts, strict=True):
-        table.add_row(*(_text(text, cell.tone) for cell, text in zip(row, written, strict=True)))
+    for row, written in zip(rows, lines[1:] if lines else texts, strict=True):
+        cells = zip(row, written, strict=True)
+        table.add_row(
+            *(
+                Text(text, style=_STYLES[cell.tone]) if lines else _text(text, cell.tone)
+                for cell, text in cells
+            )
+        )
     return table
+
+
+def _in_lines(
+    columns: Sequence[Column], texts: Sequence[Sequence[str]], gap: int, width: int
+) -> list[list[str]] | None:
+    """The rows, headings first, with line ends at blanks and hyphens where columns that wrap are too wide.
+
+    None where nothing is too wide, or a piece of a text alone is: then letters go over the line's end.
+    """
+    cleaned = [[clean(text) for text in row] for row in texts]
+    natural = [max(cell_width(row[at]) for row in cleaned) for at in range(len(columns))]
+    wrapping = [at for at, column in enumerate(columns) if column.wraps]
+    room = width - gap * (len(columns) - 1) - sum(natural) + sum(natural[at] for at in wrapping)
+    least = {at: max(_longest_piece(row[at]) for row in cleaned) for at in wrapping}
+    spare = room - sum(least.values())
+    wish = sum(natural[at] - least[at] for at in wrapping)
+    if spare < 0 or wish <= spare:
+        return None
+    widths = {at: least[at] + spare * (natural[at] - least[at]) // wish for at in wrapping}
+    return [
+        ["\n".join(wrap_pieces(text, widths[at])) if at in widths else text for at, text in enumerate(row)]
+        for row in cleaned
+    ]
+
+
+def _longest_piece(text: str) -> int:
+    return max((cell_width(piece) for piece in pieces(text)), default=0)
 
 
 def _fitting(

@@ -1,5 +1,6 @@
 """Text on a terminal: widths of Korean letters, foreign text made harmless, letters an encoding lacks."""
 
+import re
 import unicodedata
 from typing import Final
 
@@ -25,6 +26,7 @@ _PLAIN: Final = {
     "\N{TRADE MARK SIGN}": "(TM)",
 }
 # Cc control, Cf format (bidirectional overrides, zero width), Cs surrogate, Co private, Zl and Zp line ends
+_PIECES: Final = re.compile(r"[^-]+-*|-+")
 _UNSAFE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -59,6 +61,26 @@ def wrap(text: str, width: int) -> list[str]:
             line = word
         else:
             line = candidate
+    return [*lines, line] if line else lines or [""]
+
+
+def pieces(text: str) -> list[str]:
+    """What may not be broken: words, and the parts of a name that end in a hyphen."""
+    return [piece for word in text.split() for piece in _PIECES.findall(word)]
+
+
+def wrap_pieces(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` columns: broken at blanks, in longer words after hyphens."""
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        parts = [word] if cell_width(word) <= width else _PIECES.findall(word)
+        for place, part in enumerate(parts):
+            blank = " " if line and place == 0 else ""
+            if line and cell_width(f"{line}{blank}{part}") > width:
+                lines.append(line)
+                line, blank = "", ""
+            line = f"{line}{blank}{part}"
     return [*lines, line] if line else lines or [""]
 
 
