@@ -212,7 +212,8 @@ def _longest(made: KvPlan, request: Request, available: int, trained: int | None
         return None
     block = made.layout.block_bytes
     per_request = (available - block) // request.parallel + block
-    return longest_length(made, per_request, trained or _DEFAULT_LENGTH)
+    # Without a bound in its config a model takes any length that is asked for.
+    return longest_length(made, per_request, trained or max(_DEFAULT_LENGTH, request.context))
 
 
 def _memory(

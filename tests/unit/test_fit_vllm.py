@@ -44,3 +44,10 @@ def test_gguf_needs_the_plugin_and_says_so() -> None:
     found = answer("RTX 4090; ubuntu 24.04", "llama-3.1-8b", "Q4_K_M")
     assert found.fits is not True
     assert found.command is None or "gguf" not in found.command.lower()
+
+
+def test_a_model_without_a_bound_takes_the_length_that_is_asked_for() -> None:
+    """Mamba-Codestral's config names no length: 8,192 fit, so 2,048 cannot be the longest that does."""
+    found = answer("RTX 4090; ubuntu 24.04", "codestral-mamba", "bf16", context=8192)
+    assert (found.fits, found.max_context) == (True, 8192)
+    assert "verdict.context_short" not in [reason.code for reason in found.reasons]
