@@ -151,7 +151,8 @@ def shared_expert(b: Builder, x: Tensor) -> Tensor:
 def transformer(b: Builder, recipe: Recipe) -> Graph:
     """A whole model of equal decoder layers."""
     h = b.h
-    deepstack = h.number("n_deepstack_layers") if recipe.deepstack else 0
+    # only the first GPU has these layers
+    deepstack = h.number("n_deepstack_layers") if recipe.deepstack and not b.continued else 0
     width = h.embedding * (1 + deepstack)
     stream = b.embeddings(scaled=recipe.scaled_input, width=width)
     attention = recipe.attention or self_attention
