@@ -60,16 +60,16 @@ _SPELLED: Final = {
     "m": Ending.CONSONANT,
     "n": Ending.CONSONANT,
 }
+# Names and words of our pages whose endings the rules below cannot tell; `it` ends names of tuned models.
 _WORDS: Final = {
-    "bit": Ending.VOWEL,
-    "byte": Ending.VOWEL,
-    "deepseek": Ending.VOWEL,
-    "mac": Ending.CONSONANT,
-    "engine": Ending.CONSONANT,
-    "machine": Ending.CONSONANT,
-    "name": Ending.CONSONANT,
-    "runtime": Ending.CONSONANT,
+    **dict.fromkeys(("bit", "byte", "deepseek", "elite", "it", "kit", "lake", "lite", "scout"), Ending.VOWEL),
+    **dict.fromkeys(
+        ("chat", "deep", "desktop", "engine", "epyc", "exaone", "laptop", "mac", "machine", "maverick"),
+        Ending.CONSONANT,
+    ),
+    **dict.fromkeys(("name", "runtime"), Ending.CONSONANT),
 }
+_SPELLED_UP_TO: Final = 3  # capitals: RAM and GPU, but CUDA and SUPER are words
 # Endings of English words as Hangul writes them, the longest first; other endings are not certain.
 _WORD_ENDINGS: Final = (
     ("ng", Ending.CONSONANT),
@@ -109,7 +109,8 @@ def _latin_ending(letters: str) -> Ending | None:
     small = word.lower()
     if small in _WORDS:
         return _WORDS[small]
-    if word.isupper() or not _VOWELS.intersection(small):
+    short = word.isupper() and len(word) <= _SPELLED_UP_TO
+    if short or not _VOWELS.intersection(small):
         return _SPELLED.get(small[-1], Ending.VOWEL)
     for written, heard in _WORD_ENDINGS:
         if small.endswith(written):

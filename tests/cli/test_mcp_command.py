@@ -393,7 +393,7 @@ sys.exit(main(["mcp", "--lang", sys.argv[1]]))
 """
 
 
-@pytest.mark.parametrize(("lang", "word"), [("en", "Install it with"), ("ko", "설치하십시오")])
+@pytest.mark.parametrize(("lang", "word"), [("en", "Install it with"), ("ko", "설치하세요")])
 def test_without_the_sdk_it_says_how_to_install_it(lang: str, word: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT_SDK, lang],
