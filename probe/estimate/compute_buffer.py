@@ -120,6 +120,7 @@ class Buffers:
         self._h = h
         self._batch = batch
         self._sequence = _sequence(shapes, h)
+        self._of_layers: dict[tuple[int, int], int] = {}
 
     @property
     def counts_layers(self) -> bool:
@@ -128,9 +129,11 @@ class Buffers:
 
     def of_layers(self, first: int, behind: int) -> int:
         """One of several GPUs that work on several batches at once, with these layers."""
-        graph = self._graph(continued=first > 0, sequence=tuple(range(first, behind)))
-        peaks = offload_peaks(graph, PIPELINE_COPIES)
-        return peaks.whole if behind == self._h.layers else peaks.layers
+        if (first, behind) not in self._of_layers:
+            graph = self._graph(continued=first > 0, sequence=tuple(range(first, behind)))
+            peaks = offload_peaks(graph, PIPELINE_COPIES)
+            self._of_layers[first, behind] = peaks.whole if behind == self._h.layers else peaks.layers
+        return self._of_layers[first, behind]
 
     def _graph(self, *, continued: bool = False, sequence: tuple[int, ...] | None = None) -> Graph:
         """The short graph; a file's sizes may contradict each other, and then there is none."""
