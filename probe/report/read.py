@@ -20,6 +20,7 @@ from probe.report.possible import impossible
 
 MAX_REPORT_BYTES: Final = 32 * 1024 * 1024
 _MAJOR: Final = "1"
+_SCANNED: Final = frozenset({"attempts", "provenance"})  # stand in every scan, and in nothing written by hand
 _VENDOR_WORDS: Final = (
     ("nvidia", ("nvidia", "geforce", "rtx", "gtx", "tesla", "quadro")),
     ("amd", ("amd", "radeon", "instinct")),
@@ -66,6 +67,8 @@ def decode_json(raw: bytes, name: str) -> Any:
 
 def _check_version(document: dict[str, Any], name: str) -> None:
     version = document.get("schema_version", "1.0")
+    if isinstance(version, (int, float)) and not isinstance(version, bool):
+        version = str(version)  # written by hand without quotes
     if not isinstance(version, str) or version.partition(".")[0] != _MAJOR:
         raise InputError("reading.schema_from_the_future", path=name, version=str(version)[:20])
 
@@ -88,6 +91,8 @@ def _as_range(value: Any) -> Any:
 def _complete(machine: dict[str, Any]) -> dict[str, Any]:
     """Fill what a person may leave out: kind, index, vendor and state of devices."""
     completed = {"kind": "machine", **machine}
+    if "schema_version" in completed:
+        completed["schema_version"] = str(completed["schema_version"])
     devices = completed.get("accelerators")
     if isinstance(devices, list):
         filled: list[Any] = []
@@ -136,6 +141,10 @@ def machine_from_json(document: Any, name: str) -> Machine:
     except (msgspec.ValidationError, RecursionError) as error:
         raise InputError("reading.machine_malformed", path=name, detail=str(error)[:300]) from error
     _check_possible(machine, name)
+    if machine.accelerators and not _SCANNED & document.keys():
+        from probe.report.hand_written import with_named_gpus
+
+        return with_named_gpus(machine)
     return machine
 
 
