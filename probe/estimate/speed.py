@@ -6,6 +6,7 @@ It speaks for "it fits, nothing swaps, no speculation".
 import math
 from typing import Final, NamedTuple
 
+from probe.catalog.engine_speed import EngineSpeed
 from probe.catalog.model_spec import Dimensions, LayerKind, ModelSpec
 from probe.catalog.speed_constants import SpeedConstants, Spread, speed_constants
 from probe.estimate.roofline import decode_limit, reading_rate
@@ -14,11 +15,13 @@ from probe.estimate.speed_decode import DecodeTerms, DecodeTimes, decode_terms, 
 from probe.estimate.speed_device import SpeedDevice
 from probe.estimate.speed_figures import SpeedFigures
 from probe.estimate.speed_prompt import BATCH, PromptShape, chain_seconds, overlaps, prompt_seconds
+from probe.estimate.speed_served import engine_speed, prompt_seconds_of, served_by
 from probe.estimate.weight_bytes import WeightBytes
 from probe.machine.ranges import Range
 
 PROMPT_TOKENS: Final = 2000  # the prompt of time_to_first_token_s
 MAX_DEPTH_TOKENS: Final = 2048
+_ENGINE: Final = "fit_engine"  # basis of figures fitted on the engine's own runs
 
 
 class SpeedRequest(NamedTuple):
@@ -30,6 +33,7 @@ class SpeedRequest(NamedTuple):
     old_build: bool = False
     batch: int = BATCH
     attention_per_cache_byte: float = 1.0
+    served: EngineSpeed | None = None  # another engine than llama.cpp
 
 
 def depth_tokens(context: int) -> int:
@@ -48,6 +52,7 @@ def estimate_speed(
     ubatch: int = BATCH,
     flash_attention: bool | None = None,
     old_build: bool = False,
+    engine: str | None = None,
     constants: SpeedConstants | None = None,
 ) -> SpeedFigures:
     """Speeds of one model on the devices of one placement.
@@ -61,18 +66,23 @@ def estimate_speed(
         ubatch: tokens the engine computes at once on prompts.
         flash_attention: False when the engine is started without it.
         old_build: the engine is a build of 2024 or before.
+        engine: another engine than llama.cpp, by its name in catalogs/engine_speed.json.
         constants: other constants than this installation's.
 
     A figure is None where a bandwidth is not known.
     """
     known = constants or speed_constants()
     shape = prompt_shape(spec)
+    served = engine_speed(engine)
+    if served is not None:
+        devices = served_by(devices, served, weights, known, experts=shape.experts)
     request = SpeedRequest(
         kernel_class(weights.quantization),
         shape.experts,
         flash_attention is False,
         old_build,
         attention_per_cache_byte=shape.attention_per_cache_byte,
+        served=served,
     )
     together = split == "tensor"
     parts = _reading(devices, known, request)
@@ -83,9 +93,10 @@ def estimate_speed(
         weights,
         devices,
         split=split,
-        ubatch=ubatch,
+        ubatch=ubatch if served is None else served.prompt_batch,
         flash_attention=flash_attention,
         old_build=old_build,
+        served=served,
         constants=known,
     )
     if single is None:
@@ -199,11 +210,15 @@ def _token_seconds(
     own = [part.total for _, part in times]
     if split == "tensor":
         layers = sum(device.layers for device, _ in times)
-        total = max(own) + layers * constants.split.tensor_sync_s / len(times)
+        total = max(own) + layers * _sync_s(constants, request) / len(times)
     else:
         boundaries = sum(1 for device, _ in times if device.layers) - 1
         total = sum(own) + max(0, boundaries) * constants.split.boundary_s
     return _Token(total, tuple(times))
+
+
+def _sync_s(constants: SpeedConstants, request: SpeedRequest) -> float:
+    return constants.split.tensor_sync_s if request.served is None else request.served.tensor_sync_s
 
 
 def _is_hybrid(parts: _Parts) -> bool:
@@ -232,6 +247,10 @@ def _decode_range(
     """The middle figure with the class's spread and the bandwidth's own range, joined as independent."""
     slowest = token.slowest
     spread, basis = _spread(constants.decode_spread, slowest, measured=slowest.measured)
+    if request.served is not None and not slowest.measured:
+        divided = request.experts or len(token.times) > 1
+        spread = request.served.decode_spread_divided if divided else request.served.decode_spread
+        basis = _ENGINE
     middle = 1 / token.seconds
     low, high = math.log(spread.low), math.log(spread.high)
     if any(_uncertain(device) for device, _ in token.times if not device.measured):
@@ -246,7 +265,11 @@ def _decode_range(
         middle *= math.sqrt(cost.offload_low * cost.offload_high)
         low = -math.hypot(low, math.log(cost.offload_high / cost.offload_low) / 2)
         return Range(low=middle * math.exp(low), value=middle, high=1 / token.seconds, basis="offload")
-    return Range(low=middle * math.exp(low), value=middle, high=middle * math.exp(high), basis=basis)
+    most = middle * math.exp(high)
+    if request.served is not None and not any(_uncertain(device) for device, _ in parts):
+        together = split == "tensor"
+        most = min(most, decode_limit(tuple(device for device, _ in parts), together=together) or most)
+    return Range(low=middle * math.exp(low), value=middle, high=max(middle, most), basis=basis)
 
 
 def _uncertain(device: SpeedDevice) -> bool:
@@ -302,9 +325,13 @@ def prompt_figures(
     ubatch: int = BATCH,
     flash_attention: bool | None = None,
     old_build: bool = False,
+    served: EngineSpeed | None = None,
     constants: SpeedConstants | None = None,
 ) -> Range | None:
-    """Prompt tokens a second for a prompt of `tokens`; None where an arithmetic rate is not known."""
+    """Prompt tokens a second for a prompt of `tokens`; None where an arithmetic rate is not known.
+
+    `devices` must be those that `served_by` gives where another engine is `served`.
+    """
     known = constants or speed_constants()
     shape = prompt_shape(spec)
     request = SpeedRequest(
@@ -323,7 +350,13 @@ def prompt_figures(
         return None
     main = max(devices, key=lambda device: device.active_weight_bytes)
     spread, basis = _spread(known.prompt_spread, main, measured=main.prompt_measured)
-    if split == "layer" and overlaps(devices):
+    if served is not None and not main.prompt_measured:
+        spread, basis = served.prompt_spread, _ENGINE
+    if served is not None:
+        layers = len(weights.layers)
+        seconds = prompt_seconds_of(served, times, layers, together=split == "tensor")
+        low = value = high = tokens / seconds
+    elif split == "layer" and overlaps(devices):
         cost, batches = known.split, math.ceil(tokens / ubatch)
         low, value, high = (
             tokens / chain_seconds(times, batches, gain)
@@ -382,7 +415,7 @@ def _aggregate(
         slowest = max(slowest, own)
     if split == "tensor":
         layers = sum(device.layers for device in devices)
-        seconds = slowest + layers * constants.split.tensor_sync_s / len(devices)
+        seconds = slowest + layers * _sync_s(constants, request) / len(devices)
     return parallel / seconds if seconds else None
 
 

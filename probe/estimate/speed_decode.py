@@ -80,7 +80,7 @@ def _terms(device: SpeedDevice, constants: SpeedConstants, kind: RunKind) -> Dec
         slower = term(c.cache, ("noflash", f"noflash|{device.vendor}/{device.backend}"))
     overhead = math.exp(term(c.layer, keys))
     if kind.experts:
-        overhead += math.exp(term(c.experts, keys))
+        overhead += math.exp(term(c.experts, keys) + shifts.experts)
     return DecodeTerms(
         efficiency=efficiency,
         unpacking=math.exp(term(c.kernel, both) + shifts.kernel),

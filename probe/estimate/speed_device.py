@@ -12,6 +12,7 @@ class Shifts(msgspec.Struct, frozen=True, kw_only=True):
     efficiency: float = 0.0
     kernel: float = 0.0
     layer: float = 0.0
+    experts: float = 0.0  # on top of `layer`; other engines only
 
 
 class SpeedDevice(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,9 @@
-"""Speed of engines whose kernels nobody fitted here: the one speed model, with a wider band.
+"""Speed of engines that serve checkpoints: the one speed model, moved where an engine's own runs were fitted.
 
-SGLang, TensorRT-LLM and ExLlama read the same weights with kernels of the same class as
-the fitted ones. Transformers starts every kernel from Python: its time a layer is added
-(catalogs/engines/memory_rules.toml, transformers.launch).
+SGLang has constants of its own (catalogs/engine_speed.json). TensorRT-LLM and ExLlama read the
+same weights with kernels of the same class as llama.cpp's and get a wider band. Transformers
+starts every kernel from Python: its time a layer is added (catalogs/engines/memory_rules.toml,
+transformers.launch).
 """
 
 from typing import Final
@@ -16,6 +17,7 @@ from probe.estimate.speed import PROMPT_TOKENS, depth_tokens, estimate_speed
 from probe.estimate.speed_calibration import calibrated
 from probe.estimate.speed_device import SpeedDevice
 from probe.estimate.speed_figures import SpeedFigures
+from probe.estimate.speed_served import engine_speed
 from probe.estimate.weight_bytes import WeightBytes
 from probe.machine import Machine, Range
 from probe.recommender.pools import machine_pools
@@ -43,8 +45,9 @@ def checkpoint_speed(
         split=found.split,
         context=context,
         parallel=parallel,
+        engine=engine,
     )
-    if fitted.decode_tokens_per_s is None:
+    if fitted.decode_tokens_per_s is None or engine_speed(engine) is not None:
         return fitted
     if engine != "transformers":
         return _adjusted(fitted, _wider(fitted.decode_tokens_per_s), parallel)

@@ -178,7 +178,9 @@ class MlxEstimator:
             layers=len(weights.layers),
             link=None,
         )
-        return estimate_speed(spec, weights, (device,), split="none", context=context, parallel=parallel)
+        return estimate_speed(
+            spec, weights, (device,), split="none", context=context, parallel=parallel, engine=ENGINE
+        )
 
     def _notes(
         self, spec: ModelSpec, weights: WeightBytes, layout: MemoryBreakdown, gpu: Pool, *, convert: bool

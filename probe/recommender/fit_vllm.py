@@ -139,6 +139,7 @@ class VllmEstimator:
             split=_split_of(serving).value,
             context=self.options.context,
             parallel=self.options.parallel,
+            engine=ENGINE,
         )
 
     def speed_devices(self, weights: WeightBytes, serving: Serving) -> tuple[SpeedDevice, ...]:

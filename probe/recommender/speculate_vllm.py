@@ -131,9 +131,11 @@ class DraftingVllm(VllmEstimator):
             )
             for device in devices
         )
-        one = estimate_speed(spec, weights, devices, split=split, context=context).decode_tokens_per_s
+        one = estimate_speed(
+            spec, weights, devices, split=split, context=context, engine=ENGINE
+        ).decode_tokens_per_s
         step = estimate_speed(
-            self.draft.spec, small, drafting, split=split, context=context
+            self.draft.spec, small, drafting, split=split, context=context, engine=ENGINE
         ).decode_tokens_per_s
         return None if one is None or step is None else RoundCost(one.value / step.value, passes)
 

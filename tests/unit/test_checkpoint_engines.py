@@ -272,17 +272,17 @@ def test_what_is_left_out_is_said_in_both_languages(engine: str) -> None:
     assert check.memory_range is not None
 
 
-def test_speeds_carry_a_wider_band_than_the_fitted_ones() -> None:
-    fitted = answer("vllm", SERVER, "llama-3.1-8b", "bf16").speed.decode_tokens_per_s
-    wider = answer("sglang", SERVER, "llama-3.1-8b", "bf16").speed.decode_tokens_per_s
+def test_engines_without_runs_of_their_own_carry_a_wider_band() -> None:
+    fitted = answer("sglang", SERVER, "llama-3.1-8b", "bf16").speed.decode_tokens_per_s
+    wider = answer("tensorrt-llm", SERVER, "llama-3.1-8b", "bf16").speed.decode_tokens_per_s
     slow = answer("transformers", SERVER, "llama-3.1-8b", "bf16").speed.decode_tokens_per_s
     assert fitted is not None
     assert wider is not None
     assert slow is not None
-    assert wider.value == pytest.approx(fitted.value, rel=0.01)
     assert wider.high / wider.low > fitted.high / fitted.low
     assert slow.value < wider.value / 2  # kernels are started from Python, one after another
     assert wider.basis == slow.basis == "other_engine"
+    assert fitted.basis == "fit_engine"
 
 
 def test_plan_answers_for_the_asked_engine() -> None:

@@ -145,6 +145,6 @@ def test_headline_names_mixtures_beside_dense_sizes() -> None:
     spec = PERSONAS["M4 Max, 128 GB"]["machine"]
     parts = headline(size_map(machine_of(spec), Options()), None, known=True)
     assert [(part.code, part.values) for part in parts] == [
-        ("answer.headline.sizes_comfortable_usable", {"comfortable": "32B", "usable": "70B"}),
+        ("answer.headline.sizes_comfortable_usable", {"comfortable": "14B", "usable": "70B"}),
         ("answer.headline.mixtures_comfortable", {"size": "120B"}),
     ]
