@@ -1,16 +1,21 @@
 """`probe fleet DIR`: who can run what over a folder of reports."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from probe.cli import options
 from probe.cli.plain_help import single_command
-from probe.cli.session import session_of
+from probe.cli.session import Session, session_of
 from probe.cli.values import place
 from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE
+
+if TYPE_CHECKING:
+    from probe.cli.output import Answer
+    from probe.fleet.member import Fleet
+    from probe.report.fleet_documents import FleetDocument, FleetModel, WhatIfDocument
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", parser=place("DIR"), help="cli.argument.folder")]
 Model = Annotated[str | None, typer.Option("--model", metavar="MODEL", help="cli.option.fleet_model")]
@@ -35,34 +40,19 @@ def fleet(
     import time
 
     from probe.cli.console import say
-    from probe.cli.output import Answer, Wanted, print_answer
-    from probe.cli.slow_notice import slow_notice
-    from probe.fleet.scan import scan_folder
+    from probe.cli.output import Wanted, print_answer
     from probe.fleet.summary import build_fleet
     from probe.messages import t
-    from probe.report.fleet_documents import FleetDocument, FleetModel
 
     session = session_of(ctx)
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
     asked = _asked(model)
-    with slow_notice("cli.talk.reading_reports", session):
-        found = scan_folder(folder)
-    changed = None
-    if any(member.lines is None for member in found.members):
-        from probe.fleet.compute import complete_hardware_only
-
-        with slow_notice("cli.talk.computing", session):
-            found = complete_hardware_only(found, folder, session.lang)
-    if what_if is not None:
-        from probe.fleet.what_if import apply_change, read_change
-
-        with slow_notice("cli.talk.computing", session):
-            found, changed = apply_change(found, folder, read_change(what_if), session.lang)
+    found, changed = _read(folder, what_if, session)
     if not found.members and not quiet:
         say(t("fleet.empty", session.lang, path=str(folder)))
     now_s = time.time()
 
-    def build(language: str) -> FleetDocument:
+    def build(language: str) -> "FleetDocument":
         return build_fleet(
             found,
             folder=folder.resolve(),
@@ -75,8 +65,40 @@ def fleet(
         )
 
     document = build(session.lang)
+    print_answer(_answer(document, found, build, session), wanted, session)
+    if document.asked is not None:
+        able = any(one.verdict in _GOOD for one in document.asked.machines)
+        return EXIT_DONE if able else EXIT_ANSWER_IS_NO
+    return EXIT_DONE
 
-    def models() -> Iterator[FleetModel]:
+
+def _read(folder: Path, what_if: str | None, session: Session) -> "tuple[Fleet, WhatIfDocument | None]":
+    """The group as the folder shows it, after the change asked for; who waits is told."""
+    from probe.cli.slow_notice import slow_notice
+    from probe.fleet.scan import scan_folder
+
+    with slow_notice("cli.talk.reading_reports", session):
+        found = scan_folder(folder)
+    if any(member.lines is None for member in found.members):
+        from probe.fleet.compute import complete_hardware_only
+
+        with slow_notice("cli.talk.computing", session):
+            found = complete_hardware_only(found, folder, session.lang)
+    if what_if is None:
+        return found, None
+    from probe.fleet.what_if import apply_change, read_change
+
+    with slow_notice("cli.talk.computing", session):
+        return apply_change(found, folder, read_change(what_if), session.lang)
+
+
+def _answer(
+    document: "FleetDocument", found: "Fleet", build: "Callable[[str], FleetDocument]", session: Session
+) -> "Answer":
+    """Every format of the document; `build` makes it in another language."""
+    from probe.cli.output import Answer
+
+    def models() -> "Iterator[FleetModel]":
         from probe.fleet.models import models_of
         from probe.fleet.summary import label_members
 
@@ -113,12 +135,7 @@ def fleet(
             documents[session.lang] = msgspec.structs.replace(document, models=tuple(models()))
         return fleet_html(documents, session.lang)
 
-    answer = Answer(document=document, page=page, html=html, csv=csv, name="fleet", json=pieces)
-    print_answer(answer, wanted, session)
-    if document.asked is not None:
-        able = any(one.verdict in _GOOD for one in document.asked.machines)
-        return EXIT_DONE if able else EXIT_ANSWER_IS_NO
-    return EXIT_DONE
+    return Answer(document=document, page=page, html=html, csv=csv, name="fleet", json=pieces)
 
 
 def _asked(model: str | None) -> tuple[str, str] | None:
