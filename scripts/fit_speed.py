@@ -26,8 +26,8 @@ from probe.estimate.speed_calibration import RunInputs, fit_shifts
 from probe.estimate.speed_class import CPU
 from probe.estimate.speed_figures import SpeedFigures
 from scripts.speed_fit import DecodeFit, PromptFit, typical_ratios
-from scripts.speed_places import NAMES, ROOT
-from scripts.speed_rows import ADDED, DATA, EXCLUDED, Case, is_llama_cpp, published
+from scripts.speed_places import NAMES, ROOT, is_llama_cpp
+from scripts.speed_rows import ADDED, DATA, EXCLUDED, Case, engine_of, published
 from scripts.speed_splits import fit_splits
 from scripts.speed_terms import device_weights, weighted_quantile
 
@@ -101,6 +101,7 @@ def figures(case: Case, constants: SpeedConstants) -> SpeedFigures | None:
         split=case.split,
         flash_attention=case.flash_attention,
         old_build=case.old_build,
+        engine=engine_of(case.row),
         constants=constants,
     )
 

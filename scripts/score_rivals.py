@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from probe.estimate.roofline import reading_rate
 from probe.estimate.speed_class import CPU
 from scripts.score_speed import decode_groups, percentile
-from scripts.speed_places import number
-from scripts.speed_rows import Case, is_llama_cpp, load
+from scripts.speed_places import is_llama_cpp, number
+from scripts.speed_rows import Case, load
 
 GROUPS: Final = ("dense", "rtx", "client_cpu", "moe")
 # Bytes a parameter that llmfit takes (llmfit-core/src/models.rs, quant_bytes_per_param).

@@ -29,7 +29,8 @@ from probe.machine.ranges import Range
 from scripts.csv_rows import UnreadableError
 from scripts.fit_speed import after_one, fit_constants, left_out, usable, with_spreads, without_each
 from scripts.fit_speed import figures as figures_of
-from scripts.speed_rows import Case, is_llama_cpp, load, published, row_key
+from scripts.speed_places import is_llama_cpp
+from scripts.speed_rows import Case, load, published, row_key
 
 # (median, 90th percentile) as shares; devices never fitted on.
 TARGETS: Final = {

@@ -20,6 +20,7 @@ from probe.estimate.not_modeled import NotModeledError
 from probe.estimate.speed_device import SpeedDevice
 from probe.estimate.weight_bytes import WeightBytes
 from probe.estimate.weights import gguf_weights
+from probe.estimate.weights.checkpoint import checkpoint_weights
 from probe.machine.ranges import exact
 from probe.machine.system import Memory
 from probe.units import GB, GIB
@@ -306,6 +307,31 @@ def quantization_of(row: Row) -> str:
     return same.get(text, text)
 
 
+def is_llama_cpp(row: Row) -> bool:
+    """llama.cpp and its front ends; forks and other engines are reported apart."""
+    engine = row["engine"].lower()
+    return ("llama.cpp" in engine or "ollama" in engine or "not stated" in engine) and "ik_" not in engine
+
+
+# How published tables write the formats of checkpoints -> our names.
+_CHECKPOINTS: Final = (
+    (re.compile(r"^AWQ\b", re.IGNORECASE), "awq"),
+    (re.compile(r"^(GPTQ|AutoRound)\b.*\b(INT4|4)", re.IGNORECASE), "gptq-int4"),
+    (re.compile(r"^FP8$", re.IGNORECASE), "fp8"),
+    (re.compile(r"^NVFP4$", re.IGNORECASE), "nvfp4"),
+    (re.compile(r"^EXL2 ([\d.]+) bpw$"), r"exl2-\1bpw"),
+)
+
+
+def checkpoint_format(text: str) -> str | None:
+    """The checkpoint format that a row of another engine names; None for GGUF types and 16 bits."""
+    for pattern, name in _CHECKPOINTS:
+        found = pattern.match(text)
+        if found:
+            return found.expand(name)
+    return None
+
+
 @cache
 def _weights(model_id: str, quantization: str) -> WeightBytes:
     return gguf_weights(find_model(model_id), quantization)
@@ -327,8 +353,9 @@ def place_model(row: Row) -> tuple[ModelSpec, WeightBytes]:
     quantization = quantization_of(row)
     if spec.native_quantization == "mxfp4" and quantization in ("F16", "Q4_K_M", "Q8_0"):
         quantization = "MXFP4_MOE"  # published files of this model keep its 4-bit experts
+    checkpoint = None if is_llama_cpp(row) else checkpoint_format(row["quant"])
     try:
-        weights = _weights(spec.id, quantization)
+        weights = checkpoint_weights(spec, checkpoint) if checkpoint else _weights(spec.id, quantization)
     except (ProbeError, NotModeledError) as error:
         raise UnplacedError(f"quantization: {row['quant']!r} of {row['model']!r}: {error}") from error
     if stated:

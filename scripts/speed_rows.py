@@ -225,7 +225,7 @@ def place(line: int, row: Row) -> Case:
             device=f"gpu{index}" if placed.device.backend != "cpu" else "cpu",
             active_weight_bytes=round(weights.active_bytes / count),
             kv_bytes=round(kv / count),
-            layers=len(weights.layers) // count,
+            layers=len(weights.layers) // (1 if split == "tensor" else count),
         )
         for index in range(count)
     )
@@ -261,10 +261,13 @@ def _words(row: Row) -> str:
     return f"{row['engine']} {row.get('engine_build', '')} {row.get('notes', '')}"
 
 
-def is_llama_cpp(row: Row) -> bool:
-    """llama.cpp and its front ends; forks and other engines are reported apart."""
-    engine = row["engine"].lower()
-    return ("llama.cpp" in engine or "ollama" in engine or "not stated" in engine) and "ik_" not in engine
+_ENGINES: Final = (("vllm", "vllm"), ("sglang", "sglang"), ("mlx", "mlx-lm"))
+
+
+def engine_of(row: Row) -> str | None:
+    """The engine whose own constants hold for a row; None for llama.cpp and engines without any."""
+    name = row["engine"].lower()
+    return next((engine for word, engine in _ENGINES if word in name), None)
 
 
 def load(path: Path = DATA) -> list[Case]:
