@@ -5,6 +5,7 @@ frozen value; `to_json` gives its bytes. Nothing is printed, nothing exits:
 what goes wrong is an exception of probe/errors.py.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,7 +52,7 @@ def scan(
 
 
 def check(
-    model: str | ModelSpec,
+    model: str | os.PathLike[str] | ModelSpec,
     *,
     machine: MachineSource = None,
     as_: str | None = None,
@@ -113,8 +114,8 @@ def check(
         ubatch=ubatch,
         reserve_bytes=reserve_bytes,
         with_model=with_model,
-        engine=engine,
-        quantization=quantization,
+        engine=None if engine is None else _text("engine", engine),
+        quantization=None if quantization is None else _text("quantization", quantization),
         kv_unified=kv_unified,
         flash_attention=flash_attention,
         draft_model=draft.id if isinstance(draft, ModelSpec) else draft,
@@ -206,7 +207,7 @@ def _options(
         parallel=default.parallel if parallel is None else _number("parallel", parallel, MAX_PARALLEL),
         context_asked=context is not None,
         parallel_asked=parallel is not None,
-        kv_type=None if kv_type is None else _kv_type(kv_type),
+        kv_type=None if kv_type is None else _kv_type(kv_type, others.get("engine")),
         ubatch=None if ubatch is None else _number("ubatch", ubatch, MAX_UBATCH),
         reserve_bytes=0 if reserve_bytes == 0 else _number("reserve_bytes", reserve_bytes, MAX_BYTES),
         with_model=None if beside is None else with_model if isinstance(with_model, str) else beside.id,
@@ -215,8 +216,20 @@ def _options(
     )
 
 
-def _spec(model: str | ModelSpec, *, online: bool) -> ModelSpec:
-    return model if isinstance(model, ModelSpec) else model_of(model, online=online)
+def _spec(model: "str | os.PathLike[str] | ModelSpec", *, online: bool) -> ModelSpec:
+    return model if isinstance(model, ModelSpec) else model_of(_text("model", model), online=online)
+
+
+def _text(name: str, value: object) -> str:
+    """A text, or the path of a file as text.
+
+    Raises:
+        InputError: anything else.
+    """
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str):
+        raise InputError("cli.usage.no_text", option=name, text=repr(value)[:40])
+    return text
 
 
 def _number(name: str, value: int, highest: int) -> int:
@@ -227,10 +240,11 @@ def _number(name: str, value: int, highest: int) -> int:
     return value
 
 
-def _kv_type(name: str) -> str:
-    from probe.catalog.quantizations import kv_cache_types
+def _kv_type(name: str, engine: str | None) -> str:
+    from probe.catalog.engines import find_engine
+    from probe.catalog.quantizations import askable_kv_types
 
-    return _one_of("kv_type", name, [row.name for row in kv_cache_types("llama.cpp")])
+    return _one_of("kv_type", name, askable_kv_types(None if engine is None else find_engine(engine).id))
 
 
 def _one_of(option: str, value: str, known: Sequence[str]) -> str:

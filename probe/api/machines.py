@@ -42,12 +42,16 @@ def machine_of(machine: MachineSource, as_: str | None, *, make_id: bool = True)
     if as_ is not None:
         from probe.catalog.from_spec import from_spec
 
+        if not isinstance(as_, str):
+            raise InputError("cli.usage.no_text", option="as_", text=repr(as_)[:40])
         return enrich(from_spec(as_))
     if isinstance(machine, Machine):
         return enrich(machine)
     from probe.report.read import read_machine
 
-    path = os.fspath(machine or "")
+    if not isinstance(machine, (str, os.PathLike)):
+        raise InputError("cli.usage.no_text", option="machine", text=repr(machine)[:40])
+    path = os.fspath(machine)
     if not isinstance(path, str) or "\0" in path:
         raise InputError("reading.file_missing", path=ascii(path))
     return enrich(read_machine(Path(path)))

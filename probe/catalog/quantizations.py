@@ -286,6 +286,15 @@ def kv_cache_types(engine: str) -> tuple[KvCacheType, ...]:
     return tuple(row for row in _gguf().kv_cache_types if row.engine == engine)
 
 
+_WITH_FP8_CACHE: Final = ("vllm", "sglang", "tensorrt-llm")
+
+
+def askable_kv_types(engine: str | None) -> tuple[str, ...]:
+    """Names that a person may ask of an engine: llama.cpp's, and fp8 where the engine stores that."""
+    usual = tuple(row.name for row in kv_cache_types("llama.cpp"))
+    return (*usual, "auto", "fp8") if engine in _WITH_FP8_CACHE else usual
+
+
 @cache
 def all_checkpoint_formats() -> tuple[CheckpointFormat, ...]:
     """Every format of safetensors checkpoints that we can size."""

@@ -7,6 +7,7 @@ import typer
 from probe.cli import options
 from probe.cli.plain_help import single_command
 from probe.cli.session import session_of
+from probe.cli.values import kv_type_of
 from probe.errors import EXIT_ANSWER_IS_NO, EXIT_DONE
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="cli.argument.model")]
@@ -22,7 +23,7 @@ def check(
     parallel: options.Parallel = 1,
     engine: options.Engine = None,
     quantization: options.Quantization = None,
-    kv_type: options.KvType = None,
+    kv_type: options.KvTypeOfEngine = None,
     kv_unified: options.KvUnified = False,
     ubatch: options.Ubatch = None,
     flash_attention: options.FlashAttention = None,
@@ -45,6 +46,7 @@ def check(
     from probe.cli.machine_source import machine_of
     from probe.cli.output import Answer, Wanted, print_answer
 
+    kv_type = kv_type_of(engine, kv_type)
     session = session_of(ctx)
     wanted = Wanted.checked(json=json, format_name=format_name, output=output, quiet=quiet)
     model_spec = model_of(model, online=online)

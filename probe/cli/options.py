@@ -44,6 +44,7 @@ Quantization = Annotated[str | None, typer.Option("--quant", metavar="NAME", hel
 KvType = Annotated[
     str | None, typer.Option("--kv-type", metavar="TYPE", parser=kv_type, help="cli.option.kv_type")
 ]
+KvTypeOfEngine = Annotated[str | None, typer.Option("--kv-type", metavar="TYPE", help="cli.option.kv_type")]
 KvUnified = Annotated[bool, typer.Option("--kv-unified", help="cli.option.kv_unified")]
 Ubatch = Annotated[
     int | None,

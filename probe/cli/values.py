@@ -98,6 +98,16 @@ def kv_type(text: str) -> str:
     return choice("--kv-type", [row.name for row in kv_cache_types("llama.cpp")])(text)
 
 
+def kv_type_of(engine: str | None, text: str | None) -> str | None:
+    """The asked cache type as the engine spells it; fp8 is known to vLLM and others, not to llama.cpp."""
+    if text is None:
+        return None
+    from probe.catalog.engines import find_engine
+    from probe.catalog.quantizations import askable_kv_types
+
+    return choice("--kv-type", askable_kv_types(None if engine is None else find_engine(engine).id))(text)
+
+
 def memory_size(text: str | int) -> int:
     """A reader of memory sizes: `4GB` is 4 GiB. Defaults, already bytes, stay as they are."""
     return text if isinstance(text, int) else int(parse_memory_size(text))

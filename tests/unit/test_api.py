@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
@@ -245,3 +246,35 @@ def test_the_examples_of_the_manual_hold(page: str) -> None:
     runner = doctest.DocTestRunner(verbose=False)
     runner.run(examples, out=written.append)
     assert runner.summarize(verbose=False).failed == 0, "".join(written)
+
+
+def test_fp8_cache_is_asked_of_engines_that_have_one() -> None:
+    answer = probe.check("qwen3-8b", as_="RTX 4090", engine="vLLM", kv_type="fp8")
+    assert answer.kv_type == "fp8"
+    with pytest.raises(probe.UnknownNameError) as error:
+        probe.check("qwen3-8b", as_="RTX 4090", kv_type="fp8")
+    assert "q8_0" in error.value.suggestions
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": None},
+        {"model": 8},
+        {"model": b"qwen3-8b"},
+        {"model": "qwen3-8b", "as_": 4090},
+        {"model": "qwen3-8b", "as_": None, "machine": {}},
+        {"model": "qwen3-8b", "engine": 5},
+        {"model": "qwen3-8b", "quantization": 4},
+    ],
+)
+def test_values_of_the_wrong_kind_are_a_foreseen_failure(wrong: dict[str, Any]) -> None:
+    with pytest.raises(probe.InputError) as error:
+        probe.check(**{"as_": "RTX 4090", **wrong})
+    assert error.value.key == "cli.usage.no_text"
+
+
+def test_model_may_be_a_path_object(tmp_path: Path) -> None:
+    with pytest.raises(probe.InputError) as error:
+        probe.check(tmp_path / "nothing.gguf", as_="RTX 4090")
+    assert error.value.key == "cli.model.no_file"
