@@ -25,6 +25,7 @@ from probe.recommender.reserve import with_reserve
 from probe.recommender.size_map import size_map
 from probe.recommender.stale_catalog import with_stale_catalog
 from probe.recommender.survey import Surveyed, best_answer, largest, survey
+from probe.recommender.unused_options import with_unused_options
 from probe.report.documents import (
     CheckDocument,
     DoctorDocument,
@@ -115,7 +116,7 @@ def build_check(machine: Machine, spec: ModelSpec, options: Options, *, lang: st
     """`probe check`: one model on one machine."""
     beside = companion(machine, options)
     answer = with_modules(engine_answer(machine, spec, options, beside), machine)
-    answer = with_reserve(answer, options)
+    answer = with_unused_options(with_reserve(answer, options), options)
     return CheckDocument(
         **{**estimate_fields(answer, spec, lang), "speed": check_speed_document(answer)},
         draft=draft_document(answer.draft, lang),
