@@ -38,7 +38,7 @@ REQUESTS = (
 NO_GRAPH = {
     "arctic", "baichuan", "bailingmoe3", "bloom", "cogvlm", "cohere2moe", "dbrx", "dots3note", "dream",
     "glm5-next", "gpt2", "gptneox", "grok", "grovemoe", "hrm_text", "hy_v4", "jais", "jais2", "kimi-k3",
-    "llada", "llada-moe", "mpt", "muse-glimmer", "olmo", "plamo2", "pockettts", "qwen3tts", "qwen4exp",
+    "llada", "llada-moe", "mpt", "olmo", "plamo2", "pockettts", "qwen3tts", "qwen4exp",
     "refact", "rnd1", "smallthinker", "starcoder", "talkie",
 }  # fmt: skip
 NO_CACHE = {"hrm_text"}  # its layers run more than once

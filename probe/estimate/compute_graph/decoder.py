@@ -39,6 +39,7 @@ class Recipe(NamedTuple):
     early_norm: bool = False  # the attention's result is normed before wanted rows are picked
     scaled_head: bool = False  # the final norm's result is scaled before the head
     scaled_input: bool = False
+    normed_input: bool = False
     temperature: bool = False  # queries are scaled by position
     positions: int = 1  # numbers a position: 4 with multi-axis rotation; 0: as the file says
     deepstack: bool = False  # the first layers add a further input embedding each, as many as the file says
@@ -155,6 +156,8 @@ def transformer(b: Builder, recipe: Recipe) -> Graph:
     deepstack = h.number("n_deepstack_layers") if recipe.deepstack and not b.continued else 0
     width = h.embedding * (1 + deepstack)
     stream = b.embeddings(scaled=recipe.scaled_input, width=width)
+    if recipe.normed_input and not b.continued:
+        stream = b.norm(stream)
     attention = recipe.attention or self_attention
     for index in b.sequence:
         b.enter(index)
@@ -275,6 +278,7 @@ RECIPES = {
     "maincoder": Recipe(),
     "maple": Recipe(rope="windows"),
     "mellum": Recipe(),
+    "muse-glimmer": Recipe(rope="windows", attention=gated_attention, early_norm=True, normed_input=True),
     "nanbeige": Recipe(),
     "openelm": Recipe(),
     "orion": Recipe(rms=False),
