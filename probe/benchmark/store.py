@@ -1,6 +1,5 @@
 """Measurements kept in the user's state folder: fingerprinted, dated, written whole or not at all."""
 
-import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,6 +26,8 @@ def fingerprint(machine: Machine) -> str:
 
     Changes when a module or a card is added, a driver updated, or the process may use other cores.
     """
+    import hashlib  # with OpenSSL 4 ms, which a scan without measurements need not spend
+
     memory = machine.memory
     total = None if memory.total_bytes is None else round(memory.total_bytes / GIB)
     parts: list[object] = [

@@ -107,6 +107,13 @@ class Dimensions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         letter = self.layer_pattern[layer]
         return _KINDS.get(letter) or LayerKind(letter)
 
+    def count_of(self, *kinds: LayerKind) -> int:
+        """How many layers mix tokens in one of these ways."""
+        pattern = self.layer_pattern
+        if not pattern:
+            return self.num_hidden_layers if LayerKind.FULL in kinds else 0
+        return sum(pattern.count(kind.value, 0, self.num_hidden_layers) for kind in kinds)
+
 
 class StoredTensor(msgspec.Struct, frozen=True, kw_only=True):
     """One tensor of a file a user pointed at: exact, whatever the architecture."""

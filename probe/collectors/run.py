@@ -2,7 +2,8 @@
 
 A collector that hangs is left in its thread and named in the attempts; what it
 had found before counts. Threads are daemons, so they never keep the program
-from ending.
+from ending; a driver's library may take its own locks while a process is torn
+down, so the command line ends with `os._exit`.
 """
 
 import threading
@@ -93,16 +94,6 @@ def scan_machine(
         return machine
     attempts = tuple(fact for fact in (*facts, *merging.facts) if isinstance(fact, Attempt))
     return Machine(host=Identity(origin=host.origin), attempts=attempts)
-
-
-def has_abandoned() -> bool:
-    """Whether a collector of this process still hangs in its thread.
-
-    The interpreter ends without waiting for it, but a driver's library may take
-    its own locks while the process is torn down: the program's last act is then
-    `os._exit` after its output is flushed.
-    """
-    return any(thread.name.startswith(_THREAD) for thread in threading.enumerate())
 
 
 class _Run:

@@ -141,12 +141,11 @@ def _shape_of(spec: ModelSpec) -> PromptShape:
         return PromptShape(2.0 * active, 0.0, 0.0, 0, experts=False)
     # Of the input table one row is read, and the head computes the last token's logits only.
     tables = d.vocab_size * d.hidden_size * (1 if d.tie_word_embeddings else 2)
-    kinds = [d.kind_of(layer) for layer in range(d.num_hidden_layers)]
     width = d.num_attention_heads * d.head_dim
     return PromptShape(
         2.0 * max(active - tables, active // 5),
-        float(width * (kinds.count(LayerKind.FULL) + kinds.count(LayerKind.PARALLEL))),
-        float(width * kinds.count(LayerKind.SLIDING)),
+        float(width * d.count_of(LayerKind.FULL, LayerKind.PARALLEL)),
+        float(width * d.count_of(LayerKind.SLIDING)),
         d.sliding_window or d.attention_chunk_size or 0,
         experts=bool(d.num_experts),
         attention_per_cache_byte=_attention_per_cache_byte(d),

@@ -133,6 +133,24 @@ def test_lines_that_only_look_plain_are_refused(
     assert "--lang" in capsys.readouterr().err
 
 
+def test_what_was_asked_for_at_the_end_runs_and_the_exit_code_stays() -> None:
+    """Temporary folders and coverage hang on it: the interpreter itself is not taken apart."""
+    program = (
+        "import atexit, sys\n"
+        "from probe.cli.main import run\n"
+        "atexit.register(lambda: print('at the end'))\n"
+        "sys.argv = ['probe', 'nonsense-command']\n"
+        "print('before')\n"
+        "run()\n"
+        "print('never')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert (done.stdout.split("\n"), done.returncode) == (["before", "at the end", ""], EXIT_WRONG_INPUT)
+    assert "nonsense-command" in done.stderr
+
+
 def test_a_report_as_json_loads_no_page() -> None:
     arguments = ["--json", "--as", "RTX 4090"]
     assert modules_after(arguments) & {"rich", "jinja2", "cpuinfo", "pynvml", "psutil"} == set()

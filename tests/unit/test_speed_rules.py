@@ -369,3 +369,16 @@ def test_two_gpus_read_long_prompts_faster_than_one_and_short_ones_not() -> None
     # 16 batches through 2 GPUs take 17 of 32 steps; some published runs hardly overlap, and the range says so
     assert two.low / two.value < one.low / one.value
     assert 0 <= gain.overlap_low < gain.overlap < gain.overlap_high <= 1
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "qwen3-30b-a3b", "gemma-3-27b"])
+def test_terms_kept_for_a_device_are_those_of_its_class(model: str) -> None:
+    """Equal constants that are not this installation's own are never kept."""
+    spec = find_model(model)
+    weights = gguf_weights(spec, "Q4_K_M")
+    equal = msgspec.structs.replace(speed_constants())
+    wide = cpu(bandwidth=Range(low=40e9, value=80e9, high=100e9, basis="prior"))
+    for devices in ((GPU,), (CPU,), (wide,), (GPU, wide), halves()):
+        for asked in ({}, {"flash_attention": False}, {"old_build": True}, {"parallel": 4}):
+            kept = estimate_speed(spec, weights, devices, split="layer", **asked)
+            assert kept == estimate_speed(spec, weights, devices, split="layer", constants=equal, **asked)
