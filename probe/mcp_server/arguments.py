@@ -48,7 +48,8 @@ Quantization = Annotated[
     Meta(description="As the engine spells it (Q4_K_M, Q8_0, awq, fp8). Default: the best that fits."),
 ]
 KvType = Annotated[
-    _Words | None, Meta(description="Element type of the KV cache (f16, q8_0; fp8 with vllm). Default: the engine's.")
+    _Words | None,
+    Meta(description="Element type of the KV cache (f16, q8_0; fp8 with vllm). Default: the engine's."),
 ]
 Reserve = Annotated[int, Meta(ge=0, le=MAX_BYTES, description="Bytes of memory to leave to other programs.")]
 

@@ -168,3 +168,16 @@ def test_card_that_is_left_out_does_not_refuse_the_format() -> None:
     results = {check.id: check.result for check in made.checks}
     assert (results["compute_capability"], results["quant_supported"]) == (Result.WARN, Result.PASS)
     assert made.verdict is not Verdict.NOT_READY
+
+
+def test_gaudi_is_served_by_its_plugin_and_intel_s_other_devices_are_not() -> None:
+    """docs.vllm.ai/projects/gaudi: Gaudi 2 and 3, Python 3.10."""
+    gaudi = _recorded("linux-8x-gaudi2")
+    assert _ways(preflight(gaudi, Ask()))[0] == ("vllm-gaudi", None)
+    assert preflight(gaudi, Ask(engine="vllm-gaudi")).verdict is Verdict.READY
+    ask = Ask(engine="vllm-gaudi")
+    laptop = preflight(_recorded("linux-laptop-core-ultra-155h"), ask)
+    assert "gpu_present" in _failed(laptop)
+    document = preflight_document(laptop, ask, "laptop", "en")
+    (python,) = [check for check in document.checks if check.id == "python"]
+    assert "--python 3.10" in (python.fix or "")

@@ -13,13 +13,15 @@ from probe.catalog.engines import EngineSpec, builds_of
 from probe.catalog.versions import version_key
 from probe.engines.vllm_formats import written
 from probe.errors import FactValue
-from probe.machine import AcceleratorState
+from probe.machine import AcceleratorKind, AcceleratorState
 from probe.recommender.preflight.situation import Check, Result, Situation, check, passed
 from probe.units import format_gib
 
 _READ_WHEELS: Final = "x86_64"
 _SOFT: Final = ("llama.cpp", "ollama", "lmstudio", "transformers", "mlx-lm")
 _MLX: Final = "mlx-lm"
+_ALSO_GPUS: Final = ("intel",)  # makers of cards whose other devices are no such cards
+_DROPPED: Final = "_old"  # cards of generations that the maker's software no longer serves
 _ON_TORCH: Final = "transformers"  # brings no code of its own, but the PyTorch that pip installs
 _SOFT_CHECKS: Final = frozenset(
     {
@@ -35,6 +37,7 @@ CARD_MAKERS: Final = {
     "vllm-rbln": "rebellions",
     "furiosa-llm": "furiosa",
     "vllm-ascend": "huawei",
+    "vllm-gaudi": "intel",
     "tenstorrent": "tenstorrent",
 }
 _NOT_FOR_CARDS: Final = frozenset({"driver", "driver_cuda", "compute_capability", "dtype_bf16"})
@@ -134,7 +137,13 @@ def _gguf_fit(situation: Situation) -> Check | None:
 
 
 def _card(situation: Situation, maker: str) -> Check:
-    cards = [device for device in situation.machine.accelerators if device.vendor == maker]
+    cards = [
+        device
+        for device in situation.machine.accelerators
+        if device.vendor == maker
+        and (device.kind is AcceleratorKind.CARD or maker not in _ALSO_GPUS)
+        and not (device.software_note or "").endswith(_DROPPED)
+    ]
     name = situation.engine.hardware or situation.engine.name
     if not cards:
         return check("gpu_present", Result.FAIL, "-", fix="fix_card", hardware=name)

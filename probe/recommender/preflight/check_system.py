@@ -10,6 +10,7 @@ from probe.recommender.preflight.situation import ARM, Check, Result, Situation,
 _PROCESSORS: Final = ("x86_64", "amd64", *ARM)
 _TORCH_GLIBC: Final = "2.28"  # every torch wheel's since 2.7 (catalogs/engines/torch.json)
 _PREFERRED: Final = "3.12"
+_USUAL: Final = (_PREFERRED, "3.11", "3.10", "3.13", "3.14")
 _RELEASE: Final = re.compile(r"[0-9]{1,2}\.[0-9]{1,3}")
 _FEWEST_ISA: Final = "avx2"
 _CPU_BUILD_ISA: Final = "avx512f"
@@ -91,6 +92,11 @@ def _pythons(situation: Situation) -> list[str]:
     return [found[0] for name in names if (found := _RELEASE.match(name))]
 
 
+def usual_python(wanted: str) -> str:
+    """The release of Python to install for an engine: 3.12 where it is allowed."""
+    return next((name for name in _USUAL if in_range(name, wanted)), _USUAL[0])
+
+
 def judge_python(situation: Situation) -> Check | None:
     """Any interpreter that fits will do, and uv brings its own."""
     wanted = situation.release.python if situation.release else None
@@ -98,7 +104,7 @@ def judge_python(situation: Situation) -> Check | None:
         return None
     found = sorted(set(_pythons(situation)), key=lambda name: tuple(map(int, name.split("."))))
     seen = ", ".join(found) or None
-    version = "3.12" if in_range("3.12", wanted) else "3.11"
+    version = usual_python(wanted)
     if fitting_python(situation) is not None:
         return passed("python", seen, need=wanted)
     if situation.server is not None and situation.server.uv:

@@ -8,7 +8,7 @@ from probe.catalog.engines import builds_of
 from probe.catalog.versions import in_range
 from probe.engines.vllm_command import Flag, serve_command
 from probe.messages.reason import Reason
-from probe.recommender.preflight.check_system import fitting_python
+from probe.recommender.preflight.check_system import fitting_python, usual_python
 from probe.recommender.preflight.situation import Situation
 
 _PREFERRED_PYTHON: Final = "3.12"
@@ -61,7 +61,8 @@ def environment_lines(situation: Situation) -> tuple[str, ...]:
     """Lines that make the environment."""
     python = fitting_python(situation)
     wanted = situation.release.python if situation.release else None
-    best = _PREFERRED_PYTHON if wanted is None or in_range(_PREFERRED_PYTHON, wanted) else (python or "3.11")
+    allowed = wanted is None or in_range(_PREFERRED_PYTHON, wanted)
+    best = _PREFERRED_PYTHON if allowed else (python or usual_python(wanted or ""))
     if _by_uv(situation):
         first = () if situation.server is not None and situation.server.uv else (_GET_UV,)
         return (*first, f"uv venv --python {best} .venv", ". .venv/bin/activate")
