@@ -15,7 +15,7 @@ from probe.long_paths import openable
 from probe.machine import Machine
 from probe.machine.accelerator import AcceleratorKind, AcceleratorState
 from probe.plain_text import plain_utf8
-from probe.report.documents import ReportDocument
+from probe.report.documents import SCHEMA_VERSION, ReportDocument
 from probe.report.possible import impossible
 
 MAX_REPORT_BYTES: Final = 32 * 1024 * 1024
@@ -71,6 +71,15 @@ def _check_version(document: dict[str, Any], name: str) -> None:
         version = str(version)  # written by hand without quotes
     if not isinstance(version, str) or version.partition(".")[0] != _MAJOR:
         raise InputError("reading.schema_from_the_future", path=name, version=str(version)[:20])
+
+
+def _malformed(key: str, document: dict[str, Any], name: str, error: Exception) -> InputError:
+    """The refusal; of a later 1.x, whose lists may hold words that we do not know, what to do instead."""
+    version = str(document.get("schema_version", SCHEMA_VERSION))
+    ours, theirs = (text.partition(".")[2] for text in (SCHEMA_VERSION, version))
+    if theirs.isdigit() and int(theirs[:9]) > int(ours):
+        return InputError("reading.schema_newer", path=name, version=version[:20], detail=str(error)[:300])
+    return InputError(key, path=name, detail=str(error)[:300])
 
 
 def _vendor_of(name: str) -> str:
@@ -139,7 +148,7 @@ def machine_from_json(document: Any, name: str) -> Machine:
     try:
         machine = msgspec.convert(_complete(document), Machine)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise InputError("reading.machine_malformed", path=name, detail=str(error)[:300]) from error
+        raise _malformed("reading.machine_malformed", document, name, error) from error
     _check_possible(machine, name)
     if machine.accelerators and not _SCANNED & document.keys():
         from probe.report.hand_written import with_named_gpus
@@ -192,4 +201,4 @@ def read_report(path: Path) -> ReportDocument:
     try:
         return msgspec.convert(document, ReportDocument)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise InputError("reading.report_malformed", path=str(path), detail=str(error)[:300]) from error
+        raise _malformed("reading.report_malformed", document, str(path), error) from error

@@ -8,6 +8,7 @@ import pytest
 
 from probe.catalog.enrich import enrich
 from probe.catalog.from_spec import from_spec
+from probe.errors import InputError
 from probe.machine import Machine
 from probe.report.encode import to_json
 from probe.report.read import read_machine
@@ -63,3 +64,13 @@ def test_a_scan_is_never_read_loosely(tmp_path: Path) -> None:
 def test_the_version_may_be_written_as_a_number(tmp_path: Path, version: object) -> None:
     machine = read(tmp_path, {"schema_version": version, "memory": {"total_bytes": 16 * GIB}})
     assert machine.memory.total_bytes == 16 * GIB
+
+
+@pytest.mark.parametrize(
+    ("version", "key"), [("1.0", "reading.machine_malformed"), ("1.9", "reading.schema_newer")]
+)
+def test_a_word_of_a_newer_version_asks_for_an_update(tmp_path: Path, version: str, key: str) -> None:
+    """Lists of words may grow within version 1; `does not describe a machine` blamed the file."""
+    with pytest.raises(InputError) as refused:
+        read(tmp_path, {"schema_version": version, "host": {"os": {"family": "plan9"}}})
+    assert refused.value.key == key
