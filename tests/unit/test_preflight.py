@@ -209,7 +209,7 @@ SERVERS = [
     ),
     # systems
     ("WSL2", _server("RTX 4090", wsl=2, driver="581.15"), {}, WARNINGS, set(), None),
-    ("WSL1", _server("RTX 4090", wsl=1), {}, NOT, {"wsl2"}, "ollama"),
+    ("WSL1", _server("RTX 4090", wsl=1), {}, NOT, {"wsl2"}, "vllm"),
     ("Windows", _server("RTX 4090", family="windows"), {}, NOT, {"os"}, "vllm"),
     (
         "macOS",

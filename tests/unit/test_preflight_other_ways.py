@@ -181,3 +181,19 @@ def test_gaudi_is_served_by_its_plugin_and_intel_s_other_devices_are_not() -> No
     document = preflight_document(laptop, ask, "laptop", "en")
     (python,) = [check for check in document.checks if check.id == "python"]
     assert "--python 3.10" in (python.fix or "")
+
+
+def test_weights_too_large_in_every_format_say_which_were_tried() -> None:
+    ask = Ask(model=find_model("llama-3.3-70b"))
+    document = preflight_document(preflight(_server("RTX 4090"), ask), ask, "server", "en")
+    (found,) = [check for check in document.checks if check.id == "weights_fit"]
+    assert "neither as bf16 nor as fp8, awq" in (found.fix or "")
+
+
+def test_wsl1_is_turned_into_wsl2_and_has_no_gpu_files() -> None:
+    machine = _server("RTX 4090")
+    system = msgspec.structs.replace(machine.host.os, wsl=1)
+    machine = msgspec.structs.replace(machine, host=msgspec.structs.replace(machine.host, os=system))
+    made = preflight(machine, Ask())
+    assert (made.alternatives[0].command or "").startswith("wsl --set-version")
+    assert ("llama.cpp", "cpu") in _ways(made)

@@ -62,6 +62,9 @@ def _same_engine(situation: Situation, failed: set[str]) -> Iterator[Alternative
     system = situation.machine.host.os
     if "arch" in failed:
         return  # no release has a wheel for this processor
+    if system.wsl == 1:
+        yield _way("vllm", "wsl2", command="wsl --set-version DISTRIBUTION 2")
+        return
     if system.family is OsFamily.WINDOWS and situation.usable:
         yield _way("vllm", "wsl2", command="wsl --install -d Ubuntu")
         return

@@ -73,7 +73,10 @@ def judge_weights_fit(situation: Situation) -> Check | None:
     if tight.weights_bytes + tight.overhead.value >= tight.requested_bytes:
         more = _more_gpus(situation)
         values["needed"] = more
-        return check("weights_fit", Result.FAIL, seen, fix="fix" if more is None else "fix_gpus", **values)
+        values["tried"] = ", ".join(served.also_tried)
+        fix = "fix_all" if served.also_tried else "fix"
+        fix = fix if more is None else f"{fix}_gpus"
+        return check("weights_fit", Result.FAIL, seen, fix=fix, **values)
     if served.chosen_by_us:
         return check("weights_fit", Result.WARN, seen, fix="fix_smaller", **values)
     return passed("weights_fit", seen, **values)

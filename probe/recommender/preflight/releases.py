@@ -109,7 +109,7 @@ def fitting_build(engine: str, machine: Machine) -> EngineBuild | None:
     """The official build to download: CUDA where driver and generation allow, else by vendor."""
     if not has_builds(machine) or is_jetson(machine):
         return None
-    gpus = machine.usable_gpus()
+    gpus = machine.usable_gpus() if machine.host.os.wsl != 1 else ()  # WSL1 hands no GPU over
     nvidia = [device for device in gpus if device.vendor == "nvidia"]
     if nvidia:
         rows = sorted(builds_of(engine, "cuda"), key=lambda row: version_key(row.cuda or "0"), reverse=True)

@@ -36,6 +36,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     answer: Serving | None = None
     trouble: str | None = None  # why weights could not be computed
     plain_fits: bool | None = None
+    also_tried: tuple[str, ...] = ()  # smaller formats that do not fit either
 
 
 def served(
@@ -64,7 +65,9 @@ def served(
     whole = [one for one in working if one.request.context == wanted.context]
     best = next(iter(whole), None) or (plain if plain.request.context < wanted.context else None)
     best = best or next(iter(working), None)
-    if best is None or best is plain:
+    if best is None:
+        return msgspec.structs.replace(plain, also_tried=tuple(one.quantization for one in tried))
+    if best is plain:
         return plain
     return msgspec.structs.replace(best, plain_fits=False)
 
