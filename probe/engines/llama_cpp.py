@@ -23,6 +23,7 @@ from probe.estimate.compute_buffer import (
 )
 from probe.estimate.compute_graph.attention import KEYS, KEYS_AND_VALUES, VALUES
 from probe.estimate.compute_graph.builder import Batch
+from probe.estimate.compute_graph.offload import EXPERTS
 from probe.estimate.gguf_metadata import gguf_metadata
 from probe.estimate.kv_cache import CacheCells, cache_cells, fits_blocks, kv_bytes_per_layer, row_bytes
 from probe.estimate.llama_hparams import Hparams, hparams_from_metadata
@@ -184,7 +185,7 @@ def _brought(sizes: tuple[tuple[str, int], ...], cache: tuple[int, int], experts
     """What layers in host memory read: their weights and cache, or only routed experts."""
     read = tuple((name.removesuffix(".weight"), size) for name, size in sizes)
     if experts_only:
-        return tuple((name, size) for name, size in read if name.endswith("_exps"))
+        return ((EXPERTS, max((size for name, size in read if name.endswith(EXPERTS)), default=0)),)
     keys, values = cache
     return (*read, (KEYS, keys), (VALUES, values), (KEYS_AND_VALUES, keys + values))
 

@@ -15,7 +15,15 @@ from probe.estimate.compute_graph import build_graph
 from probe.estimate.compute_graph.allocator import peak_bytes
 from probe.estimate.compute_graph.builder import Batch, Builder
 from probe.estimate.compute_graph.ggml import Graph
-from probe.estimate.compute_graph.offload import PIPELINE_COPIES, OffloadPeaks, offload_peaks
+from probe.estimate.compute_graph.offload import (
+    BESIDE_EXPERTS,
+    EXPERT_COPIES,
+    EXPERTS,
+    PIPELINE_COPIES,
+    OffloadPeaks,
+    offload_peaks,
+    peak_beside_experts,
+)
 from probe.estimate.compute_graph.repetition import representative_layers
 from probe.estimate.compute_graph.shapes import Shapes, shapes_of
 from probe.estimate.kv_cache import CacheCells
@@ -101,7 +109,12 @@ def device_buffer_bytes(known: "Buffers | StoredBuffers", devices: Devices) -> t
             sizes.append(known.whole if has_head else known.layers)
     if devices.brought:
         in_use = known.readings
-        fetched = [in_use[name] + size for name, size in devices.brought if name in in_use]
+        copies = {EXPERTS: in_use.get(EXPERT_COPIES, 1)}
+        fetched = [
+            in_use[name] + size * copies.get(name, 1) for name, size in devices.brought if name in in_use
+        ]
+        if devices.total == 2 and devices.brought[0][0] == EXPERTS:
+            sizes[0] = in_use.get(BESIDE_EXPERTS, sizes[0])
         sizes[0] = max(sizes[0], *fetched, 0)
     return (*sizes, known.hosts if devices.pipeline else known.host)
 
@@ -186,10 +199,19 @@ class Buffers:
         """Host memory beside them."""
         return self._alone.host
 
-    @property
+    @cached_property
     def readings(self) -> Mapping[str, int]:
         """What is in use on the GPU, at most, when a weight or cache is read, by its name."""
-        return self._alone.readings
+        found = self._alone.readings
+        if not any(name.endswith(EXPERTS) for name in found):
+            return found
+        return {**found, **self._beside_experts}
+
+    @cached_property
+    def _beside_experts(self) -> dict[str, int]:
+        beside, copies = peak_beside_experts(self._graph(), counted=True)
+        without, _ = peak_beside_experts(self._graph(), counted=False)
+        return {EXPERTS: beside, EXPERT_COPIES: copies, BESIDE_EXPERTS: without}
 
     @property
     def first(self) -> int:

@@ -16,6 +16,10 @@ from probe.estimate.compute_graph.ggml import Graph, Tensor
 
 GPU_ALIGNMENT: Final = 128  # ggml/src/ggml-cuda/ggml-cuda.cu#L897; Vulkan and Metal ask for as much or less
 PIPELINE_COPIES: Final = 4  # GGML_SCHED_MAX_COPIES, ggml/CMakeLists.txt
+EXPERTS: Final = "_exps"  # how the names of routed experts end
+EXPERT_COPIES: Final = "copies of _exps"
+BESIDE_EXPERTS: Final = "without _exps"
+_EXPERT_COPY: Final = 1 << 45
 
 
 class OffloadPeaks(NamedTuple):
@@ -53,6 +57,42 @@ def offload_peaks(graph: Graph, copies: int = 1) -> OffloadPeaks:
     layers = allocation.buffer.peak
     allocation.run((), nodes[head:])
     return OffloadPeaks(layers, allocation.buffer.peak, host, readings)
+
+
+def peak_beside_experts(graph: Graph, *, counted: bool) -> tuple[int, int]:
+    """What a GPU takes beside copies of routed experts that lie on the host, and how many copies.
+
+    The graph is used up. `counted`: at the moment when it holds most copies; else at any other.
+
+    Each time experts are read a new part of the graph begins: their copy and that of inputs read
+    there for the first time are made at its start. Copies are taken to be of one size and larger
+    than any gap.
+    """
+    first = 1 + max((index for index, node in enumerate(graph.nodes) if node.on_host), default=-1)
+    on_host, nodes = graph.nodes[:first], graph.nodes[first:]
+    waiting = {id(copy): copy for _, copy in _bring_inputs(nodes, {id(node) for node in on_host}, keep=False)}
+    ordered: list[Tensor] = []
+    start = 0
+    for node in nodes:
+        if node.gpu_extra:
+            node.size = -(-node.size // GPU_ALIGNMENT) * GPU_ALIGNMENT + node.gpu_extra
+        if node.brings.endswith(EXPERTS):
+            start = len(ordered)
+            if counted:
+                experts = Tensor((_EXPERT_COPY,), 1, ())
+                node.srcs = (experts, *node.srcs)
+                ordered.append(experts)
+        for operand in node.srcs:
+            if waiting.pop(id(operand), None) is not None:
+                place = start
+                while place < len(ordered) and not ordered[place].srcs:
+                    place += 1
+                ordered.insert(place, operand)
+        ordered.append(node)
+    allocation = Allocation(GPU_ALIGNMENT)
+    allocation.run([leaf for leaf in graph.leafs if not leaf.on_host], ordered)
+    copies, beside = divmod(allocation.buffer.peak, _EXPERT_COPY)
+    return beside, copies
 
 
 def _host_peak(
