@@ -156,9 +156,11 @@ def _placement(plan: LayerPlan, layers: int, brought: BroughtBytes) -> Devices:
     gpus = len(numbers) - 1
     # llama_context, src/llama-context.cpp#L440: every layer on several GPUs, no tensor moved by hand
     pipeline = gpus > 1 and not plan.keeps_layers_on_host
-    owned = [plan.layers_of(name) for name in plan.devices[1:]]
-    ranges = tuple((own[0], own[-1] + 1) if own else (0, 0) for own in owned)
-    return Devices(len(numbers), with_layers, numbers[plan.output_device], brought, pipeline, ranges)
+    place, ranges, first = plan.device_of_layer, [], 0
+    for name in plan.devices[1:] if pipeline else ():  # every layer is on a GPU, in the GPUs' order
+        ranges.append((first, first + place.count(name)))
+        first = ranges[-1][1]
+    return Devices(len(numbers), with_layers, numbers[plan.output_device], brought, pipeline, tuple(ranges))
 
 
 def _compute(
