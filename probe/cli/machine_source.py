@@ -56,7 +56,7 @@ def _live(session: Session, *, record: Path | None) -> Machine:
     with slow_notice("cli.talk.scanning", session):
         machine = scan_machine(recorder)
     try:
-        recorder.save()
+        recorder.save(whole=all(attempt.code != "abandoned" for attempt in machine.attempts))
     except OSError as error:
         raise InputError("cli.output.unwritable", path=str(record)) from error
     return machine

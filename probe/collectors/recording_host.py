@@ -50,14 +50,20 @@ class RecordingHost:
         self._nvml: dict[str, Any] | None = None
         self._session: RecordingNvml | None = None
 
-    def save(self, about: str = "Recorded by `probe scan --record`.") -> None:
+    def save(self, about: str = "Recorded by `probe scan --record`.", *, whole: bool = True) -> None:
         """Writes the folder; existing files of an earlier recording are replaced.
+
+        Args:
+            about: what the recording is of.
+            whole: False where a source was abandoned: what it would have asked next counts as not there.
 
         Raises:
             OSError: the folder cannot be written.
         """
         with self._lock:
             documents = self._documents(about)
+            if not whole:
+                documents["recording.json"]["closed"] = ["*"]
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, document in documents.items():
             text = msgspec.json.format(msgspec.json.encode(document), indent=1)

@@ -314,8 +314,11 @@ def test_recording_made_on_windows_replays_on_this_system(
 ) -> None:
     """And names neither the user nor the cards' UUIDs."""
     folder = korean_folder / "녹화"
-    outcome = windows.probe("scan", "--json", "--record", windows_path(folder))
-    assert outcome.code == 0, outcome.talk
+    for _ in range(5):  # a busy computer may leave Wine too little of the scan's five seconds
+        outcome = windows.probe("scan", "--json", "--record", windows_path(folder))
+        assert outcome.code == 0, outcome.talk
+        if all(row.get("code") != "abandoned" for row in json.loads(outcome.stdout)["attempts"]):
+            break
     written = "".join(path.read_text(encoding="utf-8") for path in folder.iterdir())
     assert windows_rig.USER not in written
     assert "12345678-1234" not in written

@@ -256,13 +256,18 @@ def test_source_that_hangs_while_recording_is_written_as_such(tmp_path: Path) ->
         host.platform()
         yield Found(Cpu(laptop=True), "test")
         host.read_text("/dead/file")
+        host.affinity()
 
     recorder = RecordingHost(StuckHost(tmp_path / "tree"), tmp_path / "recording")
     try:
         scan_around(recorder, {"stuck"}, collectors=(("stuck", reads_it),), until=lambda _: bool(waiting))
-        recorder.save()
+        recorder.save(whole=False)
     finally:
         never.set()
+    replayed = scan_machine(
+        RecordedHost(tmp_path / "recording"), deadline_s=30, collectors=(("stuck", reads_it),)
+    )
+    assert replayed.cpu.laptop is True
     answer = RecordedHost(tmp_path / "recording").read_text("/dead/file")
     assert isinstance(answer, Failure)
     assert answer.result is AttemptResult.TIMEOUT
