@@ -16,9 +16,7 @@ INSTALLED = importlib.util.find_spec("xllamacpp") is not None
 _TRIES = 5
 _SIZES = {
     "weights": re.compile(r"load_tensors: +\S+ model buffer size = +([\d.]+) MiB"),
-    "kv": re.compile(
-        r"(?:llama_kv_cache\w*: size|llama_dsv4_comp_state: .*, size) = +([\d.]+) MiB"
-    ),
+    "kv": re.compile(r"(?:llama_kv_cache\w*: size|llama_dsv4_comp_state: .*, size) = +([\d.]+) MiB"),
     "state": re.compile(r"llama_memory_recurrent: size = +([\d.]+) MiB"),
     "compute": re.compile(r"sched_reserve: +\S+ compute buffer size = +([\d.]+) MiB"),
     "output": re.compile(r"llama_context: +\S+ +output buffer size = +([\d.]+) MiB"),
