@@ -67,7 +67,8 @@ def test_experts_on_the_host_are_brought_to_the_gpu_one_matrix_at_a_time() -> No
     experts = sum(gguf_weights(spec, "Q4_K_M").layer_experts)
     assert plain.weights_bytes - gpu.weights_bytes == experts
     assert cpu.weights_bytes > experts
-    assert (gpu.compute_bytes or 0) >= (plain.compute_bytes or 0)
+    # One matrix of experts is smaller than the logits, which are the peak either way.
+    assert gpu.compute_bytes == pytest.approx(plain.compute_bytes, abs=64 * 1024)
 
 
 def test_an_unknown_buffer_leaves_the_weights_exact_and_the_sum_unknown() -> None:
