@@ -17,6 +17,7 @@ def command(
     program: str = "llama-server",
     prediction_layers: int = 0,
     modality: str = "text",
+    alone_among: tuple[str, ...] = (),
 ) -> str:
     """One line to start llama.cpp with this request and placement.
 
@@ -25,6 +26,8 @@ def command(
         prediction_layers: the model's multi-token-prediction layers, which `-ngl` counts too.
         modality: of the model; embedding models and rerankers need their endpoint switched on
             (tools/server/README.md, `--embeddings` and `--reranking`, read 2026-11-22).
+        alone_among: the GPUs that the engine sees, in its order. Left to itself it divides every
+            model among all of them (common/common.h#L488 at b11434), so one alone is named.
     """
     flag = "-hf" if "/" in model and not model.endswith(".gguf") else "-m"
     parts = [program, flag, _quoted(model), "-c", str(request.context * request.parallel)]
@@ -36,6 +39,9 @@ def command(
         parts += ["--device", "none"]  # else a GPU still computes large batches
     if len(split.shares) > 1 and split.gpu_layers:
         parts += ["-sm", "layer", "-ts", ",".join(_number(share) for _, share in split.shares)]
+    if len(split.shares) == 1 and split.gpu_layers and len(alone_among) > 1:
+        index = alone_among.index(split.shares[0][0])
+        parts += ["-sm", "none", *(["-mg", str(index)] if index else [])]
     if split.cpu_expert_layers:
         parts += ["--n-cpu-moe", str(split.cpu_expert_layers)]
     if request.flash_attention is not None:

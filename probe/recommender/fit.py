@@ -379,6 +379,7 @@ class Estimator:
             tried.split,
             prediction_layers=llama_cpp.prediction_layers(spec),
             modality=spec.modality,
+            alone_among=tuple(pool.device for pool in self.pools.gpus if pool.backend == backend),
         )
         return f"GGML_CUDA_ENABLE_UNIFIED_MEMORY=1 {line}" if _is_managed(tried.placement) else line
 

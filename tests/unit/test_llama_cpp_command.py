@@ -1,7 +1,14 @@
 """The command sets what was computed, no more."""
 
+import pytest
+
+from probe.catalog.enrich import enrich
+from probe.catalog.from_spec import from_spec
+from probe.catalog.models import find_model
 from probe.engines.llama_cpp_command import command
 from probe.engines.request import LayerSplit, Request
+from probe.recommender.fit import Estimator
+from probe.recommender.options import Options
 
 ON_GPU = LayerSplit(gpu_layers=33, shares=(("gpu0", 1.0),))
 
@@ -41,3 +48,26 @@ def test_prediction_layers_are_part_of_the_count() -> None:
 def test_without_a_gpu_nothing_is_offloaded() -> None:
     assert "-ngl 0 --device none" in command("m.gguf", Request(), LayerSplit())
     assert "-fa off" in command("m.gguf", Request(flash_attention=False), LayerSplit())
+
+
+@pytest.mark.parametrize(
+    ("seen", "flags"),
+    [
+        ((), ""),
+        (("gpu0",), ""),
+        (("gpu0", "gpu1"), " -sm none"),
+        (("gpu1", "gpu0"), " -sm none -mg 1"),
+    ],
+)
+def test_one_gpu_of_several_is_named(seen: tuple[str, ...], flags: str) -> None:
+    """The engine divides among all it sees unless it is told not to."""
+    assert command("m.gguf", Request(), ON_GPU, alone_among=seen).endswith("-ngl 33" + flags)
+
+
+def test_a_model_that_fits_one_of_two_gpus_is_started_on_one() -> None:
+    def line(spec: str) -> str:
+        found = Estimator(enrich(from_spec(spec)), Options()).estimate(find_model("llama-3.1-8b"), "Q4_K_M")
+        return found.command or ""
+
+    assert line("2x RTX 3090; 64GB").endswith(" -sm none")
+    assert "-sm" not in line("RTX 3090; 64GB")
