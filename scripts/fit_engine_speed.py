@@ -151,24 +151,24 @@ def load() -> tuple[list[Run], list[tuple[Row, str]]]:
 
 
 def engine_of(decode: Array, prompt: Array) -> EngineSpeed:
-    """The unknowns as the product reads them, without spreads."""
+    """The unknowns as the product reads them, without spreads; not rounded, for the slopes of the fit."""
     d, p = (
         dict(zip(NAMES, map(float, decode), strict=True)),
         dict(zip(PROMPT_NAMES, map(float, prompt), strict=True)),
     )
     unit = Spread(low=1.0, high=1.0)
     return EngineSpeed(
-        efficiency=round(d["efficiency"], 4),
-        packed=round(d["packed"], 4),
-        narrow=round(d["narrow"], 4),
-        kernel=round(d["kernel"], 4),
-        layer=round(d["layer"], 4),
-        experts=round(d["experts"], 4),
-        tensor_sync_s=round(math.exp(d["sync"]), 8),
-        prompt_rate=round(p["rate"], 4),
-        prompt_narrow=round(p["narrow"], 4),
-        prompt_layer_s=round(math.exp(p["layer"]), 7),
-        prompt_parallel=round(p["parallel"], 4),
+        efficiency=d["efficiency"],
+        packed=d["packed"],
+        narrow=d["narrow"],
+        kernel=d["kernel"],
+        layer=d["layer"],
+        experts=d["experts"],
+        tensor_sync_s=math.exp(d["sync"]),
+        prompt_rate=p["rate"],
+        prompt_narrow=p["narrow"],
+        prompt_layer_s=math.exp(p["layer"]),
+        prompt_parallel=p["parallel"],
         prompt_batch=PROMPT_BATCH,
         decode_spread=unit,
         decode_spread_divided=unit,
@@ -350,8 +350,11 @@ def speeds(groups: dict[str, Group]) -> EngineSpeeds:
     found = {}
     for name, group in sorted(groups.items()):
         rest = servers if name in SERVERS else group.decode_rest
+        own = engine_of(np.round(group.decode, 4), np.round(group.prompt, 4))
         found[name] = msgspec.structs.replace(
-            engine_of(group.decode, group.prompt),
+            own,
+            tensor_sync_s=round(own.tensor_sync_s, 8),
+            prompt_layer_s=round(own.prompt_layer_s, 7),
             decode_spread=spread([pair for pair in rest if not is_divided(pair[0])]),
             decode_spread_divided=spread([pair for pair in rest if is_divided(pair[0])]),
             prompt_spread=spread(group.prompt_rest),
